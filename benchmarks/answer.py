@@ -90,7 +90,7 @@ def row(folder: Path, visits: Sequence[RawSession], min_recall: float) -> str:
     read = "all"
     if scorer.index is not None:
         shares = [
-            scorer.index.top(query[0].numpy(), one[0], scorer.bound_scale)[1]
+            scorer.index.top(query[0], one[0], scorer.bound_scale)[1]
             for query, one in zip(queries, single, strict=True)
         ]
         read = f"{100 * np.mean(shares):.1f} %"

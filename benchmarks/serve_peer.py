@@ -72,7 +72,7 @@ def make_app(folder: str) -> FastAPI:
         )
         with torch.inference_mode():
             table, bias = model.encoder.table()
-            scores = model.queries(batch) @ table.T  # (1, N + 1)
+            scores = torch.from_numpy(model.queries(batch)) @ table.T  # (1, N + 1)
             if bias is not None:
                 scores += bias
             scores[0, 0] = -torch.inf

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from hypothesis import settings
 from nextclick.cli.output import choose_streams
 from page_in_browser import FLAGS, chromium
 from unrendered_figures import unrendered_figures
+from unwritten_encoders import unwritten_encoders
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 # files of few tests that take long; started last, one of them would leave the other cores idle
 LONG_FILES = {
     "test_kill.py",
+    "test_exported_model.py",
     "test_kill_training.py",
     "test_onnx_export.py",
     "test_page_browser.py",
@@ -69,10 +72,12 @@ def sort_files(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Render figures only in tests of figures, and in their fixtures."""
-    if item.get_closest_marker("figures"):
-        return (yield)
-    with unrendered_figures():
+    """Render figures and export encoders only in tests of them, and in their fixtures."""
+    with ExitStack() as stack:
+        if not item.get_closest_marker("figures"):
+            stack.enter_context(unrendered_figures())
+        if not item.get_closest_marker("encoders"):
+            stack.enter_context(unwritten_encoders())
         return (yield)
 
 

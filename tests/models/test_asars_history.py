@@ -193,7 +193,7 @@ def test_the_summaries_are_attended_by_state_and_age():
 def test_repeated_items_add_to_the_score_by_count_and_age():
     model = small_asars({"variant": "time_att", "history": "repeat"})
     state, batch = model.state(), batch_of()
-    queries = model.queries(batch).numpy()
+    queries = model.queries(batch)
     added = model.score(batch) - (queries @ state["items.weight"].T + state["bias"])
     expected = np.zeros_like(added)
     # clicks on an item, and the row of the age of the latest session with it

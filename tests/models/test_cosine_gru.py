@@ -63,9 +63,11 @@ def test_gaps_move_the_queries_after_them_only():
 
 
 def test_clicks_so_far_by_hand():
-    counts = clicks_so_far(torch.tensor([[7, 8, 7]]))[0]
+    items = torch.tensor([7, 8, 7])
+    same = (items[:, None] == items)[None]
     # at row t, column j: clicks on the item of j among 0..t
-    assert counts.tolist() == [[1, 0, 1], [1, 1, 1], [2, 1, 2]]
+    assert clicks_so_far(same)[0].tolist() == [[1, 0, 1], [1, 1, 1], [2, 1, 2]]
+    assert clicks_so_far(same, last_only=True)[0].tolist() == [[2, 1, 2]]
 
 
 def test_scores_are_cosines_times_the_temperature():

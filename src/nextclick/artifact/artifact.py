@@ -4,6 +4,8 @@ ARTIFACT/
 manifest.json          format version, model, config, training data
 card.json              model card; see `model_card`
 weights.safetensors    arrays of the model, without executable content
+encoder.onnx           the encoder of a neural model, see `models.exported`; of a blend,
+                       encoder-0.onnx and so on by member
 items/                 vocabulary, and support.npy (N + 1,) int64: clicks in training
 items/table/           features of the items, if the store has an item table
 users/                 vocabulary, for a model that reads users
@@ -42,6 +44,8 @@ from nextclick.core.sessions import Sessions
 from nextclick.core.tensor_file import write_tensors
 from nextclick.core.vocabulary import Vocabulary
 from nextclick.errors import ArtifactError, ConfigError, StoreError
+from nextclick.models.exported.encoder_file import write_encoders
+from nextclick.models.exported.served_models import exported_model, with_exported_members
 from nextclick.models.features.item_features import known_items
 from nextclick.models.model_registry import model_class
 from nextclick.version import __version__
@@ -162,6 +166,7 @@ class Artifact(Displayed):
             "trained": self.trained,
         }
         write_tensors(folder / WEIGHTS, self.model.stored_state())
+        write_encoders(self.model, folder, WEIGHTS)
         self.items.save(folder / "items")
         np.save(folder / "items" / "support.npy", self.support)
         if self.item_table is not None:
@@ -178,13 +183,17 @@ class Artifact(Displayed):
         write_manifest(folder, manifest)
 
     @classmethod
-    def load(cls, path: str | Path, shards: Processes | None = None) -> Artifact:
+    def load(
+        cls, path: str | Path, shards: Processes | None = None, *, to_serve: bool = False
+    ) -> Artifact:
         """Load a folder that `save` wrote, without executing anything in it.
 
         Args:
             path: the folder, or its address in object storage, which is downloaded into the cache.
             shards: the processes that the rows of the item tables are split over; None loads all
                 rows into this one.
+            to_serve: load the exported encoder of a neural model, if the artifact has one, in place
+                of its PyTorch modules. The model then answers requests, and cannot be trained.
 
         Raises:
             ArtifactError: the folder is not an artifact, has another format version, or a file is
@@ -196,7 +205,8 @@ class Artifact(Displayed):
         _check_files(folder, manifest["files"])
         with _naming(folder, MANIFEST):
             config, trained = _read_fields(manifest)
-            model_type = model_class(manifest["model"])
+            exported = exported_model(folder, manifest["files"], WEIGHTS) if to_serve else None
+            model_type = model_class(manifest["model"]) if exported is None else type(exported)
             settings = build_config(model_type.Config, config, manifest["model"])
         items, users = _open_vocabularies(folder, "users" in model_type.requires(settings))
         n_items = len(items)
@@ -211,10 +221,14 @@ class Artifact(Displayed):
                 )
             check_range("support", support, 0, 2**62)
         with _naming(folder, WEIGHTS):
-            if shards is None:
+            if exported is not None:
+                model: Model = exported
+            elif shards is None:
                 state = load_file(folder / WEIGHTS)
                 model_type.check_state(state, settings, n_items)
                 model = model_type.from_state(state, settings)
+                if to_serve:
+                    model = with_exported_members(model, folder, manifest["files"], WEIGHTS)
             else:
                 model = model_type.load_rows(folder / WEIGHTS, settings, n_items, shards)
                 assert model.shards is not None

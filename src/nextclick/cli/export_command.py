@@ -23,7 +23,7 @@ def export_command(
     """Export a neural model to ONNX, to serve it without nextclick.
 
     \b
-        pip install 'nextclick[neural,onnx]'
+        pip install 'nextclick[neural]'
         nextclick export model -o exported
         nextclick export blend --member cosine-gru -o exported
         python exported/example.py 214536502 214536500

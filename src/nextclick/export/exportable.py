@@ -1,4 +1,4 @@
-"""Which models can be exported, and what to do about the others."""
+"""The model of an artifact that is exported: the model itself, or a member of a blend."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nextclick.errors import ConfigError, nearest
+from nextclick.models.exported.exportable import SERVE, check_exportable
 
 if TYPE_CHECKING:
     from nextclick.artifact import Artifact
     from nextclick.models.base import Model
-
-_SERVE = "serve it with `nextclick serve`"
 
 
 def exported_artifact(artifact: Artifact, member: str | None) -> Artifact:
@@ -34,7 +33,7 @@ def exported_artifact(artifact: Artifact, member: str | None) -> Artifact:
         model = artifact.model
     elif member is None:
         raise ConfigError(
-            f"a blend cannot be exported, because its ranking is no network; {_SERVE}, or export "
+            f"a blend cannot be exported, because its ranking is no network; {SERVE}, or export "
             f"a neural member with --member: {_neural(members)}"
         )
     elif member not in members:
@@ -43,37 +42,6 @@ def exported_artifact(artifact: Artifact, member: str | None) -> Artifact:
         model = members[member]
     check_exportable(model)
     return replace(artifact, model=model)
-
-
-def check_exportable(model: Model) -> None:
-    """Check that a model can be exported to ONNX.
-
-    Raises:
-        ConfigError: it cannot; the message says why, and what to do.
-    """
-    name, capabilities = model.name, model.capabilities
-    if not capabilities.neural:
-        raise ConfigError(
-            f"{name} cannot be exported, because it counts and has no network; {_SERVE}, or "
-            "export a neural model, such as narm"
-        )
-    if capabilities.earlier_sessions:
-        raise ConfigError(
-            f"{name} with history={_value(model, 'history')} cannot be exported, because it reads "
-            f"the earlier sessions of the visitor; {_SERVE}, or train it with history=none and "
-            "without history_drift, history_deviation and history_chain"
-        )
-    if capabilities.leaky is not None:
-        raise ConfigError(
-            f"{name} with gap={_value(model, 'gap')} cannot be exported, because it reads the "
-            f"{capabilities.leaky}, which is unknown at the prediction; train it with gap=causal "
-            "or gap=elapsed"
-        )
-    if _reads_graphs(model):
-        raise ConfigError(
-            f"{name} cannot be exported, because compiled kernels outside the network build the "
-            f"graphs that it reads; {_SERVE}, or export another neural model, such as narm"
-        )
 
 
 def _members(model: Model) -> dict[str, Model] | None:
@@ -87,19 +55,3 @@ def _members(model: Model) -> dict[str, Model] | None:
 def _neural(members: dict[str, Model]) -> str:
     labels = [label for label, model in members.items() if model.capabilities.neural]
     return ", ".join(labels) or "this blend has none"
-
-
-def _value(model: Model, parameter: str) -> object:
-    return getattr(model.config, parameter, "?")
-
-
-def _reads_graphs(model: Any) -> bool:
-    """Whether the encoder has inputs that no operation of PyTorch computes."""
-    from nextclick.models.encoder import Encoder
-    from nextclick.models.neural_model import NeuralModel
-
-    encoder = type(model.encoder)
-    is_outside = encoder.prepare_prefixes is not Encoder.prepare_prefixes
-    is_inside = encoder.last_prefixes is not Encoder.last_prefixes
-    overrides = type(model).prepare_prefixes is not NeuralModel.prepare_prefixes
-    return overrides or (is_outside and not is_inside)

@@ -127,8 +127,8 @@ def graph_feed(model: Model, batch: SessionBatch) -> dict[str, AnyArray]:
 def _write_graph(model: Model, file: Path, candidates: BoolArray | None) -> None:
     import torch
 
-    from nextclick.export.onnx_program import save_onnx
     from nextclick.export.scoring_graph import ScoringGraph
+    from nextclick.models.exported.onnx_program import save_onnx
 
     neural: Any = model
     inputs = {  # the sizes are examples: both axes are dynamic
@@ -193,7 +193,7 @@ def _random_sessions(model: Model) -> SessionBatch:
 
 
 def _fields(exported: Artifact, member: str | None, digest: str) -> dict[str, Any]:
-    from nextclick.export.onnx_program import OPSET
+    from nextclick.models.exported.onnx_program import OPSET
 
     model: Any = exported.model
     trained = exported.trained

@@ -38,6 +38,8 @@ class Encoder(nn.Module, ABC):
     Attributes:
         candidate_rows: for an encoder that computes its table from other weights, a method that
             computes the (U, D) vectors of (U,) items, for steps with sampled negatives; else None.
+        last_only: whether `forward` may compute the query of the last prefix only, and return
+            (B, 1, D): in an exported graph of one session, which has no padding.
         mixes_rows: whether the queries of a row depend on other rows in training, as with a memory
             of sessions. Such an encoder cannot be trained by several processes.
         shards: the rows in this process, if they are split; `table` then has these rows only.
@@ -45,6 +47,7 @@ class Encoder(nn.Module, ABC):
             outside, where row i is that of item i.
     """
 
+    last_only: bool = False
     mixes_rows: bool = False
     shards: ItemShards | None = None
     step_items: Tensor | None = None
@@ -61,6 +64,11 @@ class Encoder(nn.Module, ABC):
             return self.table()[0].shape[1]
         padding = torch.zeros(1, dtype=torch.int64, device=next(self.parameters()).device)
         return self.candidate_rows(padding).shape[1]
+
+    @property
+    def queried(self) -> slice:
+        """The positions of the clicks whose queries are computed."""
+        return slice(-1, None) if self.last_only else slice(None)
 
     def related_items(self, items: Tensor) -> Tensor:
         """The items whose rows the vectors of (U,) items are also computed from; most have none."""

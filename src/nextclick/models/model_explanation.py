@@ -6,7 +6,8 @@ A model with `Capabilities.explains` implements
 
 for a batch of one session with at least one click. Neural models share one implementation: their
 encoders call `record_attention` where they compute attention weights, and `explain` runs the
-forward pass within `recording()`, which collects the weights of this pass.
+forward pass within `recording()`, which collects the weights of this pass. An exported graph
+returns the same arrays as further outputs, which `tracing()` collects.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -133,9 +134,38 @@ def recording() -> Iterator[ModelExplanation]:
         _recorded.reset(token)
 
 
-def active_recording() -> ModelExplanation | None:
-    """The explanation that is being recorded; None outside `recording()`."""
-    return _recorded.get()
+class TracedEvidence(NamedTuple):
+    """Tensors of a graph that is being exported, from which it explains its queries.
+
+    Attributes:
+        kind: "attention" or "neighbors".
+        name: name of the layer, empty for neighbors.
+        tensors: by name: weights, and clicks unless the layer weighs all of them; or similarity,
+            vote and session.
+    """
+
+    kind: str
+    name: str
+    tensors: dict[str, Any]
+
+
+_traced: ContextVar[list[TracedEvidence] | None] = ContextVar("traced", default=None)
+
+
+@contextmanager
+def tracing() -> Iterator[list[TracedEvidence]]:
+    """Collect what is recorded within the block as tensors of an exported graph."""
+    evidence: list[TracedEvidence] = []
+    token = _traced.set(evidence)
+    try:
+        yield evidence
+    finally:
+        _traced.reset(token)
+
+
+def is_recording() -> bool:
+    """Whether attention weights have a use: within `recording()` or `tracing()`."""
+    return _recorded.get() is not None or _traced.get() is not None
 
 
 def record_attention(name: str, weights: Any, clicks: Any = None) -> None:
@@ -147,11 +177,52 @@ def record_attention(name: str, weights: Any, clicks: Any = None) -> None:
             which is the last prefix of a batch of one session.
         clicks: tensor (n,), positions of the weighted clicks among those read; None for all.
     """
-    explanation = _recorded.get()
+    explanation, traced = _recorded.get(), _traced.get()
     if explanation is not None:
-        array = _to_numpy(weights)[0]
-        positions = np.arange(len(array)) if clicks is None else _to_numpy(clicks).astype(np.int64)
-        explanation.attention.append(AttentionWeights(name, array, positions))
+        positions = None if clicks is None else _to_numpy(clicks)
+        explanation.attention.append(attention_weights(name, _to_numpy(weights)[0], positions))
+    if traced is not None:
+        tensors = {"weights": weights[0]} | ({} if clicks is None else {"clicks": clicks})
+        traced.append(TracedEvidence("attention", name, tensors))
+
+
+def record_neighbors(similarity: Any, vote: Any, session: Any) -> None:
+    """Record the neighbor sessions of a memory; no effect outside `recording()`.
+
+    Args:
+        similarity: tensor (K,), -inf for an empty slot of the memory.
+        vote: tensor (K,), read weights.
+        session: tensor (K,), indices of the training sessions.
+    """
+    explanation, traced = _recorded.get(), _traced.get()
+    if explanation is not None:
+        arrays = (_to_numpy(tensor) for tensor in (similarity, vote, session))
+        explanation.neighbors = top_neighbors(*arrays)
+    if traced is not None:
+        tensors = {"similarity": similarity, "vote": vote, "session": session}
+        traced.append(TracedEvidence("neighbors", "", tensors))
+
+
+def attention_weights(
+    name: str, weights: Float32Array, clicks: AnyArray | None
+) -> AttentionWeights:
+    """The attention weights of a layer; without positions, those of all clicks."""
+    positions = np.arange(len(weights)) if clicks is None else clicks.astype(np.int64)
+    return AttentionWeights(name, weights, positions)
+
+
+def top_neighbors(
+    similarity: Float32Array, vote: Float32Array, session: AnyArray
+) -> list[Neighbor] | None:
+    """The neighbor sessions with the largest votes; see `record_neighbors`. None for none."""
+    if not (similarity > -np.inf).any():
+        return None
+    order = np.argsort(-vote, kind="stable")[:MAX_NEIGHBORS].tolist()
+    return [
+        Neighbor(None, float(similarity[k]), float(vote[k]), int(session[k]))
+        for k in order
+        if similarity[k] > -np.inf
+    ]
 
 
 def _to_numpy(tensor: Any) -> AnyArray:

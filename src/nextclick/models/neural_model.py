@@ -164,14 +164,24 @@ class NeuralModel(Model):
         return scores
 
     @torch.inference_mode()
-    def queries(self, batch: SessionBatch) -> Tensor:
-        """(B, D) float32 queries on the CPU, for a search over the table of items.
+    def queries(self, batch: SessionBatch) -> Float32Array:
+        """(B, D) float32 queries, for a search over the table of items.
 
         Args:
             batch: B sessions, each with at least one click unless the model has the capability
                 `first_click`.
         """
-        return self.queries_of(batch, np.arange(len(batch)))[0].float().cpu()
+        queries: Float32Array = (
+            self.queries_of(batch, np.arange(len(batch)))[0].float().cpu().numpy()
+        )
+        return queries
+
+    @torch.inference_mode()
+    def item_vectors(self) -> tuple[Float32Array, Float32Array | None]:
+        """(N + 1, D) item vectors that queries are multiplied with, and (N + 1,) bias or None."""
+        table, bias = self.encoder.eval().table()
+        vectors: Float32Array = table.float().cpu().contiguous().numpy()
+        return vectors, None if bias is None else bias.float().cpu().contiguous().numpy()
 
     def queries_of(
         self, batch: SessionBatch, rows: AnyArray
@@ -192,8 +202,7 @@ class NeuralModel(Model):
     @torch.inference_mode()
     def item_similarity(self) -> ItemSimilarity:
         """Cosines of the item vectors that queries are multiplied with."""
-        self.encoder.eval()
-        return vector_similarity(self.encoder.table()[0].float().cpu().numpy())
+        return vector_similarity(self.item_vectors()[0])
 
     @torch.inference_mode()
     def explain(self, batch: SessionBatch, items: Int32Array) -> ModelExplanation:

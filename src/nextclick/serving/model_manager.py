@@ -17,6 +17,7 @@ from nextclick.errors import (
     UnreachableError,
     nearest,
 )
+from nextclick.models.exported.served_models import pytorch_notice
 from nextclick.serving.catalog_search import ItemCatalog
 from nextclick.serving.item_file import ItemFile
 from nextclick.serving.item_table_details import table_rows
@@ -222,6 +223,9 @@ class ModelManager:
         recommender = Recommender.load(version.path, ids_as_text=self._ids_as_text)
         if recommender.artifact.items.exceeds_doubles:
             log.warning("model %s: %s; start the server with --ids-as-text", name, ROUNDED_IDS)
+        notice = pytorch_notice(recommender.artifact.model)
+        if notice is not None:
+            log.warning("model %s: %s", name, notice)
         warm_up(recommender)
         catalog = self._catalog(name, recommender)
         search = calibrate_search(recommender, self._min_recall)

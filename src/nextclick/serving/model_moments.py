@@ -72,10 +72,6 @@ class MomentSearcher(Searcher):
             remaining[id(model)] = searcher.top(selected)[::-1]
         return [remaining[id(model)].pop() for model in models]
 
-    def forget(self, session_id: str) -> None:
-        """See `Searcher`."""
-        self._searcher.forget(session_id)
-
     def calibrate(
         self, requests: Sequence[ResolvedRequest], min_recall: float
     ) -> dict[str, object]:

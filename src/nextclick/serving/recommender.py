@@ -98,7 +98,8 @@ class Recommender(Displayed):
             ArtifactError: the folder contains no valid artifact, or the registry has no current
                 version.
         """
-        return cls(Artifact.load(artifact_folder(path)), ids_as_text=ids_as_text)
+        artifact = Artifact.load(artifact_folder(path), to_serve=True)
+        return cls(artifact, ids_as_text=ids_as_text)
 
     def display(self) -> Display:
         """What is shown of the recommender: its artifact."""

@@ -37,7 +37,6 @@ class RecommendationRequest:
         explain: add an explanation.
         history: earlier sessions of the visitor, the oldest first: raw ids in click order, and the
             time of the last click, or of each click, on the clock of `times`, or None.
-        session_id: name of a live session whose recurrent state may be cached, or None.
     """
 
     session: Sequence[RawId]
@@ -48,7 +47,6 @@ class RecommendationRequest:
     rules: ItemRules = NO_RULES
     explain: bool = False
     history: RawHistory = ()
-    session_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -93,10 +93,8 @@ class RuleSearch:
         pool = replace(request, k=rules.search_size(request.k, n_items))
         if not len(rules.named):
             return [pool]
-        # without the name of the live session, whose state belongs to the first search
-        original = replace(request.original, session_id=None)
         allowed = rules.named_only(request.allowed, n_items)
-        return [pool, replace(request, original=original, k=len(rules.named), allowed=allowed)]
+        return [pool, replace(request, k=len(rules.named), allowed=allowed)]
 
     def form(self, request: ResolvedRequest, rules: ListRules, found: ScoredItems) -> ShownList:
         """The list of a request, completed from popular items.

@@ -67,7 +67,6 @@ async def append_event(
                     session.items, k, times=session.times, user=session.user,
                     rules=rules, explain=body.explain,
                     history=past if reads_history(loaded) else (),
-                    session_id=None if lost else session_id,
                 )
             )  # fmt: skip
             n_clicks = len(session.clicks) + sum(len(earlier.items) for earlier in past)
@@ -148,16 +147,8 @@ async def delete_session(app: App, request: Request, body: None) -> None:
             existed = await app.visitors.delete_session(session_id) or existed
     except SessionStoreError as error:
         raise store_unavailable(app, error) from None
-    forget_states(app, session_id)
     if not existed:
         raise _not_found()
-
-
-def forget_states(app: App, session_id: str) -> None:
-    """Remove the recurrent states of a session from this process."""
-    for slot in app.models.slots.values():
-        for loaded in slot.served:
-            loaded.recommender.searcher.forget(session_id)
 
 
 def _session_id(request: Request) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from nextclick.errors import RequestError
 from nextclick.serving import schemas
 from nextclick.serving.operations import operation
-from nextclick.serving.session_routes import forget_states, store_unavailable
+from nextclick.serving.session_routes import store_unavailable
 from nextclick.serving.sessions.session_store import SessionStoreError
 
 if TYPE_CHECKING:
@@ -55,8 +55,6 @@ async def delete_visitor(app: App, request: Request, body: None) -> None:
             await app.store.delete(session_id)
     except SessionStoreError as error:
         raise store_unavailable(app, error) from None
-    for session_id in ids or ():
-        forget_states(app, session_id)
     if ids is None:
         raise _not_found()
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 INLINE_SECONDS = 0.004  # maximum time of a request in the event loop; a thread costs about 1 ms
 _SAMPLE_REQUESTS = 30  # for each of selection and measurement of the search
-_WARM_UP_SESSION = "\x00warm-up"  # no client can choose this name
 
 
 def warm_up(recommender: Recommender) -> None:
@@ -37,7 +36,7 @@ def warm_up(recommender: Recommender) -> None:
             recommender.resolve(request)
             for request in (
                 RecommendationRequest(session, k, times=times, now=1.0, explain=True),
-                RecommendationRequest(session, k, rules=hiding, session_id=_WARM_UP_SESSION),
+                RecommendationRequest(session, k, rules=hiding),
                 RecommendationRequest(session, 1, rules=ItemRules(allow=popular)),
             )
         ]
@@ -46,7 +45,6 @@ def warm_up(recommender: Recommender) -> None:
         scores = recommender.artifact.model.score(to_batch(requests[:1]))
         if not np.isfinite(scores[:, 1:]).all():
             raise ScoringError("a score of an item is not finite; train the model again")
-    recommender.searcher.forget(_WARM_UP_SESSION)
 
 
 def calibrate_search(recommender: Recommender, min_recall: float = 1.0) -> dict[str, object]:

@@ -136,16 +136,18 @@ class ASARSEncoder(Encoder):
         hidden, _ = self.rnn(x, self._initial_state(history))  # (B, T, H)
         # (B, T, user_width)
         user = None if users is None else self._profile(users, hidden, history)
-        features = hidden
+        features = hidden[:, self.queried]
         if config.has_attention:
             alpha = self.attention(items, hidden, gaps, waited, user)  # (B, T, T)
             first = 1 if config.predicts_first_click else 0  # the item before the first click
             record_attention("attention-pooling", alpha[:, -1, first:])
             features = alpha @ hidden  # (B, T, H), q
             if config.readout == "both":
-                features = torch.cat([hidden, features], dim=-1)  # (B, T, 2 H)
+                last = hidden[:, self.queried]
+                features = torch.cat([last, features], dim=-1)  # (B, T, 2 H)
         if user is not None and config.variant != "user_att":
-            features = torch.cat([features, user], dim=-1)  # (B, T, H + user_width) or wider
+            # (B, T, H + user_width) or wider
+            features = torch.cat([features, user[:, self.queried]], dim=-1)
         if "attention" in config.history_parts:
             assert history is not None
             summaries = self.dropout(summarize(self.items, history))  # (Z, d)
@@ -153,7 +155,7 @@ class ASARSEncoder(Encoder):
         queries: Tensor = self.output(self.output_dropout(features))  # (B, T, d), o
         if config.variant == "time_cat" and config.gap == "elapsed":
             assert waited is not None
-            queries = queries + self.waiting(self.gaps(self.bins.rows(waited)))
+            queries = queries + self.waiting(self.gaps(self.bins.rows(waited[:, self.queried])))
         return queries
 
     def _initial_state(
@@ -192,7 +194,8 @@ class ASARSEncoder(Encoder):
         if not self.config.by_time:
             assert user is not None
             key = torch.tanh(self.key(hidden))  # (B, T, user_width), p
-            return causal_softmax(user @ key.transpose(1, 2))
+            energy = user[:, self.queried] @ key.transpose(1, 2)
+            return causal_softmax(energy, last_only=self.last_only)
         assert gaps is not None and waited is not None
         query = self._attention_query(hidden, user)
         if self.config.gap == "oracle":
@@ -204,11 +207,18 @@ class ASARSEncoder(Encoder):
         # (B, T, H), k; no row reads the state of the last click
         states, _ = self.time_rnn(self.dropout(self._embed_dwell(items, dwell)))
         energy = self._energy(torch.tanh(self.key(states)), query)  # (B, 1 or T, T)
-        previous = nn.functional.pad(states, (0, 0, 1, 0))[:, :-1]  # (B, T, H), k_{t-1}
+        # (B, T, H), k_{t-1}
+        previous = nn.functional.pad(states, (0, 0, 1, 0))[:, :-1][:, self.queried]
         own_key = nn.functional.linear(previous, self.key.weight, self.own)  # (B, T, key_width)
         if self.config.gap == "elapsed":
-            own_key = own_key + self.waiting(self.gaps(self.bins.rows(waited)))
-        return triangle_softmax(energy, (torch.tanh(own_key) * query).sum(-1))
+            own_key = own_key + self.waiting(self.gaps(self.bins.rows(waited[:, self.queried])))
+        own_query = query if self.config.attended_by == "context" else query[:, self.queried]
+        own_energy = (torch.tanh(own_key) * own_query).sum(-1)  # (B, T)
+        if self.last_only:
+            position = torch.arange(items.shape[1])  # (T,)
+            is_last = position == items.shape[1] - 1
+            return torch.where(is_last, own_energy[:, :, None], energy[:, -1:]).softmax(dim=-1)
+        return triangle_softmax(energy, own_energy)
 
     def _attention_query(self, hidden: Tensor, user: Tensor | None) -> Tensor:
         """What the key of a click is multiplied with, in the row of this click: (…, key_width)."""
@@ -223,7 +233,7 @@ class ASARSEncoder(Encoder):
         """(B, 1, T) products of keys (B, T, key_width), or (B, T, T) where the rows differ."""
         if self.config.attended_by in ("state", "context"):
             return (key * query).sum(-1)[:, None]
-        return query @ key.transpose(1, 2)
+        return query[:, self.queried] @ key.transpose(1, 2)
 
     def _drop_times(self, gaps: Tensor) -> Tensor:
         """In training, gaps with some rows set to NaN (`time_dropout`)."""

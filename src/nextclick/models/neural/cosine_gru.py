@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import torch
 from pydantic import Field
 from torch import nn
-from torch.nn.functional import normalize
+from torch.nn.functional import embedding, normalize
 
 from nextclick.core.search_space import Choice, FloatRange, Space
 from nextclick.graphs.nearby_items import nearby_items
@@ -134,37 +134,47 @@ class CosineGRUEncoder(Encoder):
         del waited
         D = self.config.width
         x = self.dropout(self.vectors(items) * (math.sqrt(D) / 4))  # (B, T, D)
-        counts = clicks_so_far(items).clamp(max=N_REPEATS)  # (B, T, T), c
-        own_count = counts.diagonal(dim1=1, dim2=2)  # (B, T)
-        inputs = x + self.repeats[own_count - 1]  # (B, T, D)
+        same = items[:, :, None] == items[:, None, :]  # (B, T, T), of clicks on one item
+        own_count = same.tril().sum(2)  # (B, T), c_jj
+        inputs = x + embedding(own_count.clamp(max=N_REPEATS) - 1, self.repeats)  # (B, T, D)
         if self.bins is not None:
             assert gaps is not None
             rows = self.bins.rows(gaps)  # (B, T)
             rows[:, 0] = START
             inputs = inputs + self.gaps(rows)
         hidden, _ = self.gru(inputs)  # (B, T, D)
+        counts = clicks_so_far(same, last_only=self.last_only)  # (B, T, T)
         alpha = self.attention(x, hidden, counts)  # (B, T, T)
         record_attention("attention-pooling", alpha[:, -1])
         attended = alpha @ x  # (B, T, D), g
+        hidden, x = hidden[:, self.queried], x[:, self.queried]
         read_out = self.read(torch.cat([attended, hidden, x], dim=-1))  # (B, T, D), r
         gate = torch.sigmoid(self.gate(torch.cat([read_out, attended], dim=-1)))
-        output = torch.lerp(attended, read_out, gate)  # (B, T, D), o
+        output = torch.addcmul(attended, gate, read_out - attended)  # (B, T, D), o
         return normalize(output, dim=-1) * self.config.temperature
 
     def attention(self, x: Tensor, hidden: Tensor, counts: Tensor) -> Tensor:
-        """(B, T, T) α, the weight of click j in the prefix that ends at t; 0 for j > t."""
+        """(B, T, T) α, the weight of click j in the prefix that ends at t; 0 for j > t.
+
+        Args:
+            x: (B, T, D).
+            hidden: (B, T, D), h.
+            counts: (B, T, T), c_tj, at most 3.
+        """
         T = x.shape[1]
         length = torch.arange(1, T + 1, device=x.device)  # (T,)
-        mean = x.cumsum(1) / length[:, None]  # (B, T, D), m
-        distance = (length[:, None] - length).clamp(0, len(self.distances) - 1)  # (T, T)
+        last = length[self.queried, None]  # (T, 1)
+        mean = x.cumsum(1)[:, self.queried] / last  # (B, T, D), m
+        distance = (last - length).clamp(0, len(self.distances) - 1)  # (T, T)
         relation = (self.distances[:, None] + self.counts).flatten(0, 1)  # P + C of all pairs
         energy = additive_energy(
-            self.attend_prefix(torch.cat([hidden, mean], dim=-1)),
+            self.attend_prefix(torch.cat([hidden[:, self.queried], mean], dim=-1)),
             self.attend_click(hidden),
             self.attend,
             (relation, distance * N_REPEATS + (counts - 1).clamp(min=0)),
+            last_only=self.last_only,
         )
-        return causal_softmax(energy)
+        return causal_softmax(energy, last_only=self.last_only)
 
     def vectors(self, items: Tensor) -> Tensor:
         """(…, D) unit vectors ê of items; 0 for padding."""
@@ -230,10 +240,15 @@ class NeighborVectors:
         return summed.view(*items.shape, -1)
 
 
-def clicks_so_far(items: Tensor) -> Tensor:
-    """(B, T, T) int64, how often the item of click j is among clicks 0..t, at row t, column j."""
-    same = items[:, :, None] == items[:, None, :]  # (B, T, T)
-    return same.cumsum(1)
+def clicks_so_far(same: Tensor, *, last_only: bool = False) -> Tensor:
+    """(B, T, T) int64, c_tj, at most 3: the clicks among 1..t on the item of click j.
+
+    Args:
+        same: (B, T, T) bool, whether two clicks are on one item.
+        last_only: only the last row, (B, 1, T).
+    """
+    counts = same.sum(1, keepdim=True) if last_only else same.cumsum(1)
+    return counts.clamp(max=N_REPEATS)
 
 
 # the losses of the shared space include the full softmax, which has no sparse gradients

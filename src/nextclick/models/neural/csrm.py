@@ -49,12 +49,7 @@ from torch import nn
 from nextclick.core.array_checks import check_range, named_array
 from nextclick.core.search_space import Choice, FloatRange, Space, drop_fixed
 from nextclick.models.encoder import Encoder
-from nextclick.models.model_explanation import (
-    MAX_NEIGHBORS,
-    Neighbor,
-    active_recording,
-    record_attention,
-)
+from nextclick.models.model_explanation import record_attention, record_neighbors
 from nextclick.models.neural_model import ATTENTIVE, NeuralModel
 from nextclick.models.ops.additive_attention import additive_energy
 from nextclick.models.ops.gru import GRU, row_lengths
@@ -242,9 +237,7 @@ class Memory(nn.Module):
             )  # (P, K) each
         no_neighbor = (cosine == -torch.inf).all(dim=1, keepdim=True)  # (P, 1)
         weight = cosine.masked_fill(no_neighbor, 0.0).softmax(dim=1)  # (P, K)
-        evidence = active_recording()
-        if evidence is not None and not no_neighbor[0]:
-            evidence.neighbors = _top_neighbors(cosine[0], weight[0], self.session[slots[0]])
+        record_neighbors(cosine[0], weight[0], self.session[slots[0]])
         return torch.where(no_neighbor, query, weighted_rows(self.held, slots, weight))
 
     @torch.no_grad()
@@ -259,16 +252,6 @@ class Memory(nn.Module):
         self.held = self.held.index_copy(0, slots, vectors)
         self.session = self.session.index_copy(0, slots, session)
         self.written = self.written + len(vectors)
-
-
-def _top_neighbors(cosine: Tensor, weight: Tensor, session: Tensor) -> list[Neighbor]:
-    """The neighbors with the largest weights, of (K,) slots that were read."""
-    order = weight.argsort(descending=True, stable=True)[:MAX_NEIGHBORS].tolist()
-    return [
-        Neighbor(None, float(cosine[k]), float(weight[k]), int(session[k]))
-        for k in order
-        if session[k] != _NO_SESSION
-    ]
 
 
 def _init_like_tensorflow_(gru: nn.GRU) -> None:

@@ -130,7 +130,7 @@ class NARMEncoder(Encoder):
         """(B, T, D) queries of (B, T) items; bilinear: D is the embedding width, full: H or 2H."""
         hidden, _ = self.gru(self.embedding_dropout(self.items(items)))  # (B, T, H)
         if self.config.variant == "global":
-            features = hidden  # (B, T, H), c^g
+            features = hidden[:, self.queried]  # (B, T, H), c^g
         else:
             alpha = self.attention(hidden)  # (B, T, T)
             record_attention("attention-pooling", alpha[:, -1])
@@ -138,16 +138,19 @@ class NARMEncoder(Encoder):
             if self.config.variant == "local":
                 features = local
             else:
-                features = torch.cat([hidden, local], dim=-1)  # (B, T, 2H)
+                features = torch.cat([hidden[:, self.queried], local], dim=-1)  # (B, T, 2H)
         features = self.output_dropout(features)
         queries: Tensor = self.bilinear(features) if self.config.decoder == "bilinear" else features
         return queries
 
     def attention(self, hidden: Tensor) -> Tensor:
         """(B, T, T) α, the weight of click j in the prefix that ends at t; 0 for j > t."""
-        query, key = self.attend_last(hidden), self.attend_each(hidden)  # (B, T, H) each
-        energy = additive_energy(query, key, self.attend)  # (B, T, T)
-        return causal_softmax(energy) if self.config.attention_norm == "softmax" else energy
+        query = self.attend_last(hidden[:, self.queried])  # (B, T, H)
+        key = self.attend_each(hidden)  # (B, T, H)
+        energy = additive_energy(query, key, self.attend, last_only=self.last_only)  # (B, T, T)
+        if self.config.attention_norm == "none":
+            return energy
+        return causal_softmax(energy, last_only=self.last_only)
 
     def table(self) -> tuple[Tensor, Tensor | None]:
         """The shared embedding without bias, or the decoder's own vectors and bias."""

@@ -38,7 +38,7 @@ from nextclick.models.dataset_info import NO_DATASET_INFO, DatasetInfo
 from nextclick.models.encoder import Encoder
 from nextclick.models.features.feature_options import FeatureConfig
 from nextclick.models.features.item_embedding import ItemEmbedding
-from nextclick.models.model_explanation import active_recording, record_attention
+from nextclick.models.model_explanation import is_recording, record_attention
 from nextclick.models.neural_model import ATTENTIVE, NeuralModel
 from nextclick.models.ops.layers import (
     Dropout,
@@ -120,7 +120,7 @@ class _Block(nn.Module):
         B, T, D = x.shape
         heads = self.project(x).view(B, T, 3, self.heads, D // self.heads)  # from (B, T, 3D)
         query, key, value = heads.permute(2, 0, 3, 1, 4)  # (B, heads, T, D / heads) each
-        if active_recording() is not None:  # the fused attention does not return its weights
+        if is_recording():  # the fused attention does not return its weights
             energy = query @ key.transpose(2, 3) / math.sqrt(D // self.heads)  # (B, heads, T, T)
             for h in range(self.heads):
                 record_attention(f"block {self.number}, head {h + 1}", causal_softmax(energy[:, h]))

@@ -81,16 +81,18 @@ class STAMPEncoder(Encoder):
         T = items.shape[1]
         n_clicks = torch.arange(1, T + 1, device=items.device, dtype=clicks.dtype)  # (T,)
         mean = clicks.cumsum(dim=1) / n_clicks[:, None]  # (B, T, D), m_s
-        alpha = self.attention(clicks, mean)  # (B, T, T), a
+        mean, last_click = mean[:, self.queried], clicks[:, self.queried]
+        alpha = self.attention(clicks, last_click, mean)  # (B, T, T), a
         record_attention("attention-pooling", alpha[:, -1])
         memory = alpha @ clicks + mean  # (B, T, D), m_a
-        session, last = self.session_cell(memory), self.last_cell(clicks)  # (B, T, D) each
+        session, last = self.session_cell(memory), self.last_cell(last_click)  # (B, T, D) each
         return torch.tanh(session) * torch.tanh(last)
 
-    def attention(self, clicks: Tensor, mean: Tensor) -> Tensor:
+    def attention(self, clicks: Tensor, last_click: Tensor, mean: Tensor) -> Tensor:
         """(B, T, T) a, the weight of click j in the prefix that ends at t; 0 for j > t."""
-        query = self.attend_last(clicks) + self.attend_mean(mean)  # (B, T, D)
-        return additive_energy(query, self.attend_each(clicks), self.attend)
+        query = self.attend_last(last_click) + self.attend_mean(mean)  # (B, T, D)
+        key = self.attend_each(clicks)  # (B, T, D)
+        return additive_energy(query, key, self.attend, last_only=self.last_only)
 
     def table(self) -> tuple[Tensor, Tensor | None]:
         """The shared embedding, without bias."""

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numba import njit
+from torch.nn.functional import embedding
 
 from nextclick.core.float32_math import FAST_SUMS
 
@@ -41,19 +42,30 @@ LIMIT = 40.0
 
 
 def additive_energy(
-    query: Tensor, key: Tensor, weight: Tensor, relation: tuple[Tensor, Tensor] | None = None
+    query: Tensor,
+    key: Tensor,
+    weight: Tensor,
+    relation: tuple[Tensor, Tensor] | None = None,
+    *,
+    last_only: bool = False,
 ) -> Tensor:
     """(B, T, T) float32 energies e_tj for j ≤ t, 0 for j > t.
+
+    With `last_only`, (B, 1, T) energies of the last prefix, by the plain formula; the query and the
+    relations then have one row.
 
     Args:
         query: (B, T, H), q of the last click of each prefix.
         key: (B, T, H), k of the click that is weighed.
         weight: (H,), v.
         relation: (C, H), r, and (B, T, T) int64 in 0..C - 1, c; None for no relations.
+        last_only: whether the last prefix is the only one.
     """
     query, key, weight = query.float(), key.float(), weight.float()
     if relation is not None:
         relation = relation[0].float(), relation[1]
+    if last_only:
+        return _plain_energy(query, key, weight, relation)
     if query.device.type != "cpu" or torch.compiler.is_compiling():
         return plain_additive_energy(query, key, weight, relation)
     energy: Tensor = _Energy.apply(query, key, weight, *(relation or (None, None)))  # type: ignore[no-untyped-call]
@@ -64,11 +76,18 @@ def plain_additive_energy(
     query: Tensor, key: Tensor, weight: Tensor, relation: tuple[Tensor, Tensor] | None = None
 ) -> Tensor:
     """The same by the plain formula, which stores B·T·T·H numbers."""
-    inner = query[:, :, None] + key[:, None]  # (B, T, T, H)
+    return _plain_energy(query, key, weight, relation).tril()  # (B, T, T)
+
+
+def _plain_energy(
+    query: Tensor, key: Tensor, weight: Tensor, relation: tuple[Tensor, Tensor] | None
+) -> Tensor:
+    """(B, R, T) energies of all pairs of R queries and T keys."""
+    inner = query[:, :, None] + key[:, None]  # (B, R, T, H)
     if relation is not None:
         vectors, relations = relation
-        inner = inner + vectors[relations]
-    return (torch.sigmoid(inner) @ weight).tril()  # (B, T, T)
+        inner = inner + embedding(relations, vectors)
+    return torch.sigmoid(inner) @ weight
 
 
 class _Energy(torch.autograd.Function):

@@ -119,8 +119,13 @@ def clamp_norm(rows: Tensor, limit: float) -> Tensor:
     return rows * scale
 
 
-def causal_softmax(energy: Tensor) -> Tensor:
-    """(B, T, T) weights: row t is a softmax over columns 0..t and 0 after them."""
+def causal_softmax(energy: Tensor, *, last_only: bool = False) -> Tensor:
+    """(B, T, T) weights: row t is a softmax over columns 0..t and 0 after them.
+
+    With `last_only`, (B, 1, T) energies of the last prefix, which reads all clicks.
+    """
+    if last_only:
+        return energy.softmax(dim=-1)
     T = energy.shape[-1]
     future = torch.ones(T, T, dtype=torch.bool, device=energy.device).triu(1)
     return energy.masked_fill(future, -torch.inf).softmax(dim=-1)

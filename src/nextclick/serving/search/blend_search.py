@@ -42,11 +42,6 @@ class BlendSearcher(Searcher):
         scores = self.model.score_lists(lists, to_batch(requests))
         return sparse_topk(scores, self._base, CandidateFilter.of(requests))
 
-    def forget(self, session_id: str) -> None:
-        """See `Searcher`."""
-        for searcher in self.searchers:
-            searcher.forget(session_id)
-
     def calibrate(
         self, requests: Sequence[ResolvedRequest], min_recall: float
     ) -> dict[str, object]:

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numba
 import numpy as np
 
-from nextclick.models.neural.cosine_gru import N_REPEATS
 from nextclick.serving.search.encoder_kernels import sigmoid_
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from collections.abc import Mapping
 
-    from nextclick.core.types import Float32Array, Int32Array
-    from nextclick.models.neural.cosine_gru import CosineGRUEncoder
+    from nextclick.core.types import AnyArray, Float32Array, Int32Array
+    from nextclick.models.neural.cosine_gru import CosineGRUConfig
     from nextclick.serving.request import ResolvedRequest
 
 _FAST = {"reassoc", "nsz", "contract"}  # the order of sums is free; NaN stays NaN
@@ -61,30 +60,33 @@ class CosineGRUWeights(NamedTuple):
 
 
 class CompiledCosineGRU:
-    """Cosine-GRU without times."""
+    """Cosine-GRU without times.
 
-    def __init__(self, encoder: CosineGRUEncoder):
-        config = encoder.config
+    Args:
+        config: the parameters.
+        weights: the arrays of `NeuralModel.state` of a trained model.
+    """
+
+    def __init__(self, config: CosineGRUConfig, weights: Mapping[str, AnyArray]):
         self._max_length = config.max_length
-        to_gates, between, input_bias, state_bias = encoder.gru.all_weights[0]
-        tensors: list[Tensor] = [
-            encoder.table()[0],
-            encoder.repeats,
-            to_gates.T,
-            between.T,
-            input_bias,
-            state_bias,
-            encoder.attend_prefix.weight.T,
-            encoder.attend_prefix.bias,
-            encoder.attend_click.weight.T,
-            encoder.distances,
-            encoder.counts,
-            encoder.attend,
-            encoder.read.weight.T,
-            encoder.gate.weight.T,
-            encoder.gate.bias,
+        named = [
+            weights["items.weight"],
+            weights["repeats"],
+            weights["gru.weight_ih_l0"].T,
+            weights["gru.weight_hh_l0"].T,
+            weights["gru.bias_ih_l0"],
+            weights["gru.bias_hh_l0"],
+            weights["attend_prefix.weight"].T,
+            weights["attend_prefix.bias"],
+            weights["attend_click.weight"].T,
+            weights["distances"],
+            weights["counts"],
+            weights["attend"],
+            weights["read.weight"].T,
+            weights["gate.weight"].T,
+            weights["gate.bias"],
         ]
-        arrays = [tensor.detach().float().cpu().contiguous().numpy() for tensor in tensors]
+        arrays = [np.ascontiguousarray(array, dtype=np.float32) for array in named]
         numbers = (math.sqrt(config.width) / 4, config.temperature)
         self._weights = CosineGRUWeights._make((*arrays, *numbers))
 
@@ -97,7 +99,7 @@ class CompiledCosineGRU:
 def last_query(clicks: Int32Array, weights: CosineGRUWeights) -> Float32Array:
     """(D,) query of the last of (T,) clicks, T at least 1."""
     T, D = len(clicks), weights.vectors.shape[1]
-    own_count, total_count = _counts(clicks)
+    own_count, total_count = _counts(clicks, len(weights.repeats))
     x, inputs = np.empty((T, D), np.float32), np.empty((T, D), np.float32)
     of_prefix = np.zeros((1, 2 * D), np.float32)  # h_t, then the mean of x
     for t in range(T):
@@ -187,7 +189,7 @@ def _product(rows: Float32Array, columns: Float32Array, bias: Float32Array) -> F
 
 
 @numba.njit(cache=True, nogil=True)
-def _counts(clicks: Int32Array) -> tuple[Int32Array, Int32Array]:
+def _counts(clicks: Int32Array, most: int) -> tuple[Int32Array, Int32Array]:
     """(T,) rows of R and (T,) rows of C: clicks on the item up to its own click, and in all."""
     T = len(clicks)
     own, total = np.zeros(T, np.int32), np.zeros(T, np.int32)
@@ -196,5 +198,5 @@ def _counts(clicks: Int32Array) -> tuple[Int32Array, Int32Array]:
             if clicks[j] == clicks[t]:
                 total[t] += 1
                 own[t] += j <= t
-        own[t], total[t] = min(own[t], N_REPEATS) - 1, min(total[t], N_REPEATS) - 1
+        own[t], total[t] = min(own[t], most) - 1, min(total[t], most) - 1
     return own, total

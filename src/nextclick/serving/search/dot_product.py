@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
-import torch
 
 from nextclick.core.filtered_topk import CandidateFilter, TopK
 from nextclick.core.session_batch import SessionBatch
-from nextclick.models.ops.torch_threads import threads_for, use_torch_threads
 from nextclick.serving.request import to_batch
 from nextclick.serving.search.bounded_exact import BoundedIndex
 from nextclick.serving.search.byte_index import ByteIndex, has_equal_lengths
-from nextclick.serving.search.compiled_encoders import compile_encoder
 from nextclick.serving.search.search_check import calibrate_bounds
 from nextclick.serving.search.searcher import Searcher
+from nextclick.serving.search.session_encoders import session_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor
-
-    from nextclick.core.types import Float32Array, Int32Array
+    from nextclick.core.types import Float32Array
     from nextclick.models.base import Model
+    from nextclick.models.exported.exported_model import ExportedModel
     from nextclick.models.neural_model import NeuralModel
     from nextclick.serving.request import ResolvedRequest
     from nextclick.serving.search.searcher import ScoredItems
+
+ProductModel: TypeAlias = "NeuralModel | ExportedModel"
 
 _SCORES_PER_BLOCK = 1 << 17  # 512 KiB: a block is read while it is still in the cache
 _MIN_INDEXED_SIZE = 1 << 18  # numbers of a table; a smaller one is scored in about 0.1 ms
@@ -46,17 +45,13 @@ class DotProductSearcher(Searcher):
         bound_scale: factor on the bounds of the index; the search is exact if it is 1.
     """
 
-    def __init__(self, model: NeuralModel):
+    def __init__(self, model: ProductModel):
         self.model = model
-        with torch.inference_mode():
-            model.encoder.eval()
-            table, bias = model.encoder.table()
-            self.table = table.detach().float().cpu().contiguous()  # (N + 1, D)
-            self.bias = None if bias is None else bias.detach().float().cpu().contiguous()
-        self.compiled = compile_encoder(model.encoder)
+        self.table, self.bias = model.item_vectors()  # (N + 1, D), (N + 1,) or None
+        self.encoder = session_encoder(model)
         self.bound_scale = 1.0
         self.index: BoundedIndex | ByteIndex | None = None
-        if self.table.numel() >= _MIN_INDEXED_SIZE:
+        if self.table.size >= _MIN_INDEXED_SIZE:
             self.index = self._build_index()
 
     def top(self, requests: Sequence[ResolvedRequest]) -> ScoredItems:
@@ -67,11 +62,7 @@ class DotProductSearcher(Searcher):
         if not rows:
             return lists
         encoded = [requests[b] for b in rows]
-        if len(rows) == 1 and (found := self._search_compiled(encoded[0])) is not None:
-            lists[rows[0]] = found
-            return lists
-        with torch.inference_mode(), use_torch_threads(threads_for(len(rows) * self.table.numel())):
-            results = self.search(self.queries(encoded), encoded)
+        results = self.search(self.queries(encoded), encoded)
         for b, result in zip(rows, results, strict=True):
             lists[b] = result
         return lists
@@ -79,7 +70,7 @@ class DotProductSearcher(Searcher):
     def with_model(self, model: Model) -> Searcher:
         """See `Searcher`; the index is shared."""
         searcher = copy.copy(self)
-        searcher.model = cast("NeuralModel", model)
+        searcher.model = cast("ProductModel", model)
         return searcher
 
     def calibrate(
@@ -88,14 +79,14 @@ class DotProductSearcher(Searcher):
         """See `Searcher`."""
         return calibrate_bounds(self, requests, min_recall)
 
-    def queries(self, requests: Sequence[ResolvedRequest]) -> Tensor:
+    def queries(self, requests: Sequence[ResolvedRequest]) -> Float32Array:
         """(B, D) of requests with at least one click."""
-        if self.compiled is not None:
-            return torch.from_numpy(np.stack([self.compiled.query(one) for one in requests]))
-        queries: Tensor = self.model.queries(to_batch(requests))
+        if self.encoder is not None:
+            return np.stack([self.encoder.query(one) for one in requests])
+        queries: Float32Array = self.model.queries(to_batch(requests))
         return queries
 
-    def search(self, queries: Tensor, requests: Sequence[ResolvedRequest]) -> ScoredItems:
+    def search(self, queries: Float32Array, requests: Sequence[ResolvedRequest]) -> ScoredItems:
         """The items with the largest dot products, by the index where that is faster."""
         if self.index is None:
             return self.search_all(queries, requests)
@@ -104,42 +95,35 @@ class DotProductSearcher(Searcher):
         for b, request in enumerate(requests):
             if share_read > _FIXED_COST + _SHARED_COST / (len(requests) - b):
                 return lists + self.search_all(queries[b:], requests[b:])
-            result, share_read = self.index.top(queries[b].numpy(), request, self.bound_scale)
+            result, share_read = self.index.top(queries[b], request, self.bound_scale)
             if result is None:
                 lists += self.search_all(queries[b : b + 1], [request])
             else:
                 lists.append(result)
         return lists
 
-    def _search_compiled(self, request: ResolvedRequest) -> tuple[Int32Array, Float32Array] | None:
-        """The answer to one request without a call of PyTorch; None if there is none."""
-        if self.compiled is None or self.index is None:
-            return None
-        query = self.compiled.query(request)
-        return self.index.top(query, request, self.bound_scale)[0]
-
-    def search_all(self, queries: Tensor, requests: Sequence[ResolvedRequest]) -> ScoredItems:
+    def search_all(self, queries: Float32Array, requests: Sequence[ResolvedRequest]) -> ScoredItems:
         """The same by scoring every item."""
         candidates = CandidateFilter.of(requests)
         top = TopK.empty(candidates)
         N, B = len(self.table), len(queries)
         width = max(_SCORES_PER_BLOCK // B, 1024)
-        buffer = torch.empty(B, min(width, N - 1))
+        buffer = np.empty((B, min(width, N - 1)), dtype=np.float32)
         for first in range(1, N, width):
             last = min(first + width, N)
             scores = buffer[:, : last - first]  # (B, W)
             if B == 1:  # matrix-vector products have a faster kernel
-                torch.mv(self.table[first:last], queries[0], out=scores[0])
+                np.matmul(self.table[first:last], queries[0], out=scores[0])
             else:
-                torch.mm(queries, self.table[first:last].T, out=scores)
+                np.matmul(queries, self.table[first:last].T, out=scores)
             if self.bias is not None:
                 scores += self.bias[first:last]
-            top.add(scores.numpy(), first, candidates)
+            top.add(scores, first, candidates)
         return top.lists()
 
     def _build_index(self) -> BoundedIndex | ByteIndex | None:
         """The index that suits the table; None if a number is not finite."""
-        table, bias = self.table.numpy(), None if self.bias is None else self.bias.numpy()
+        table, bias = self.table, self.bias
         queries = self._sample_queries()
         arrays = [array for array in (table, bias, queries) if array is not None]
         if not all(np.isfinite(array).all() for array in arrays):
@@ -154,7 +138,5 @@ class DotProductSearcher(Searcher):
         drawn = np.random.default_rng(0).integers(1, len(self.table), shape, dtype=np.int32)
         batch = SessionBatch.from_lists([items[: 1 + n % 3] for n, items in enumerate(drawn)])
         users = np.zeros(_SAMPLE_QUERIES, dtype=np.int32)
-        with torch.inference_mode():
-            queries = self.model.queries(replace(batch, users=users))
-        array: Float32Array = queries.float().cpu().numpy()
-        return array
+        queries: Float32Array = self.model.queries(replace(batch, users=users))
+        return queries

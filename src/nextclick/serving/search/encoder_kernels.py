@@ -1,4 +1,4 @@
-"""Kernels of `compiled_encoders`: recurrent cells, additive attention, session graphs."""
+"""Kernels of compiled encoders: recurrent cells, additive attention, session graphs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,6 @@ if TYPE_CHECKING:
 _FAST = {"reassoc", "nsz", "contract"}
 
 
-def softmax(energy: Float32Array) -> Float32Array:
-    """(T,) attention weights of (T,) energies."""
-    weights: Float32Array = np.exp(energy - energy.max())
-    weights /= weights.sum()
-    return weights
-
-
 @numba.njit(cache=True, nogil=True, fastmath=_FAST)
 def matvec(matrix: Float32Array, vector: Float32Array) -> Float32Array:
     """(M,) of (M, W) and (W,)."""
@@ -30,15 +23,6 @@ def matvec(matrix: Float32Array, vector: Float32Array) -> Float32Array:
         for w in range(len(vector)):
             total += matrix[m, w] * vector[w]
         out[m] = total
-    return out
-
-
-@numba.njit(cache=True, nogil=True)
-def matvec_rows(matrix: Float32Array, rows: Float32Array) -> Float32Array:
-    """(T, M) of (M, W) and (T, W)."""
-    out = np.empty((len(rows), len(matrix)), np.float32)
-    for t in range(len(rows)):
-        out[t] = matvec(matrix, rows[t])
     return out
 
 
@@ -125,49 +109,6 @@ def session_graph(
         if n_out > 0:
             out_of[v] = edges[v] / n_out
     return nodes[:V], node_of, into, out_of
-
-
-@numba.njit(cache=True, nogil=True)
-def gru(
-    inputs: Float32Array,
-    to_gates: Float32Array,
-    between: Float32Array,
-    input_bias: Float32Array,
-    state_bias: Float32Array,
-) -> Float32Array:
-    """(T, H) GRU states of (T, W) inputs; gates in PyTorch's order: reset, update, new."""
-    T, H = len(inputs), between.shape[1]
-    states = np.empty((T, H), np.float32)
-    state = np.zeros(H, np.float32)
-    for t in range(T):
-        input_gates = matvec(to_gates, inputs[t]) + input_bias
-        state_gates = matvec(between, state) + state_bias
-        _gru_cell(input_gates, state_gates, state, states[t])
-        state = states[t]
-    return states
-
-
-@numba.njit(cache=True, nogil=True)
-def lstm(
-    inputs: Float32Array,
-    to_gates: Float32Array,
-    between: Float32Array,
-    input_bias: Float32Array,
-    state_bias: Float32Array,
-) -> Float32Array:
-    """(T, H) LSTM states of (T, W) inputs; gates in PyTorch's order: in, forget, cell, out."""
-    T, H = len(inputs), between.shape[1]
-    states = np.empty((T, H), np.float32)
-    state, cell = np.zeros(H, np.float32), np.zeros(H, np.float32)
-    for t in range(T):
-        gates = matvec(to_gates, inputs[t]) + input_bias + state_bias
-        gates += matvec(between, state)
-        for h in range(H):
-            retained = _sigmoid(gates[H + h]) * cell[h]
-            cell[h] = retained + _sigmoid(gates[h]) * np.tanh(gates[2 * H + h])
-            states[t, h] = _sigmoid(gates[3 * H + h]) * np.tanh(cell[h])
-        state = states[t]
-    return states
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)

@@ -7,12 +7,9 @@ import timeit
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from torch import Tensor
 
     from nextclick.core.types import Float32Array, Int32Array
     from nextclick.serving.request import ResolvedRequest
@@ -30,12 +27,11 @@ class RecallCheck:
 
     def __init__(self, searcher: DotProductSearcher, requests: Sequence[ResolvedRequest]):
         self._searcher = searcher
-        self._exact: list[tuple[Tensor, ResolvedRequest, Int32Array, Float32Array]] = []
-        with torch.inference_mode():
-            for request in requests:
-                query = searcher.queries([request])
-                ((items, scores),) = searcher.search_all(query, [request])
-                self._exact.append((query, request, items, scores))
+        self._exact: list[tuple[Float32Array, ResolvedRequest, Int32Array, Float32Array]] = []
+        for request in requests:
+            query = searcher.queries([request])
+            ((items, scores),) = searcher.search_all(query, [request])
+            self._exact.append((query, request, items, scores))
 
     def recall(self) -> float:
         """The share of exact top items that the search returns; 1 if there are none.
@@ -43,17 +39,16 @@ class RecallCheck:
         An item that ties with the last one, within rounding, counts as a match.
         """
         total = missed = 0
-        with torch.inference_mode():
-            for query, request, exact_items, exact_scores in self._exact:
-                if not len(exact_items):
-                    continue  # all items have the same score
-                ((items, scores),) = self._searcher.search(query, [request])
-                total += len(exact_items)
-                lost = exact_scores[~np.isin(exact_items, items)]
-                if len(items) == len(exact_items):
-                    tolerance = _SUM_ERROR * np.abs(exact_scores).max()
-                    lost = lost[lost > scores.min() + tolerance]
-                missed += len(lost)
+        for query, request, exact_items, exact_scores in self._exact:
+            if not len(exact_items):
+                continue  # all items have the same score
+            ((items, scores),) = self._searcher.search(query, [request])
+            total += len(exact_items)
+            lost = exact_scores[~np.isin(exact_items, items)]
+            if len(items) == len(exact_items):
+                tolerance = _SUM_ERROR * np.abs(exact_scores).max()
+                lost = lost[lost > scores.min() + tolerance]
+            missed += len(lost)
         return 1.0 - missed / max(total, 1)
 
     def seconds(self) -> float:
@@ -63,8 +58,7 @@ class RecallCheck:
             for query, request, *_ in self._exact:
                 self._searcher.search(query, [request])
 
-        with torch.inference_mode():
-            times = timeit.repeat(search_each, number=1, repeat=3)
+        times = timeit.repeat(search_each, number=1, repeat=3)
         return min(times) / max(len(self._exact), 1)
 
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from nextclick.core.types import Float32Array, Int32Array
     from nextclick.models.base import Model
     from nextclick.models.blended.blend import Blend
-    from nextclick.models.neural_model import NeuralModel
     from nextclick.serving.request import ResolvedRequest
+    from nextclick.serving.search.dot_product import ProductModel
 
 ScoredItems: TypeAlias = "list[tuple[Int32Array, Float32Array]]"
 
@@ -31,10 +31,6 @@ class Searcher(ABC):
     def with_model(self, model: Model) -> Searcher:
         """The same search with a model that differs in its history but not in its item vectors."""
         return build_searcher(model)
-
-    def forget(self, session_id: str) -> None:
-        """Drop the cached state of a live session, if there is any."""
-        del session_id
 
     def calibrate(
         self, requests: Sequence[ResolvedRequest], min_recall: float
@@ -60,14 +56,9 @@ def build_searcher(model: Model) -> Searcher:
     if capabilities.sparse_scores:
         return SparseSearcher(model)
     if capabilities.neural and capabilities.product_scores:
-        # these modules import torch
-        from nextclick.serving.search.dot_product import DotProductSearcher
-        from nextclick.serving.search.recurrent_state import RecurrentSearcher
+        from nextclick.serving.search.dot_product import DotProductSearcher  # compiles kernels
 
-        neural = cast("NeuralModel", model)
-        return (
-            RecurrentSearcher(neural) if capabilities.recurrent_step else DotProductSearcher(neural)
-        )
+        return DotProductSearcher(cast("ProductModel", model))
     return DenseSearcher(model)
 
 

@@ -12,10 +12,14 @@ import torch
 from nextclick.core.extra_packages import import_extra
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor, nn
+    from torch.onnx import ONNXProgram
+
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+"""What the export needs besides PyTorch."""
 
 OPSET = 20
 BATCH, LENGTH = "batch", "length"  # names of the dynamic axes
@@ -44,10 +48,35 @@ def save_onnx(
     Raises:
         SourceError: the packages of the extra `onnx` are missing.
     """
-    for package in ("onnx", "onnxscript", "onnxruntime"):
+    for package in PACKAGES:
         import_extra(package, "onnx", "export")
+    program = onnx_program(module, inputs, lambda: outputs, max_length=max_length)
+    n_bytes = sum(weight.nbytes for weight in module.state_dict().values())
+    program.save(file, external_data=n_bytes > _EXTERNAL_BYTES)
+
+
+def onnx_program(
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    outputs: Callable[[], Sequence[str]],
+    *,
+    max_length: int | None,
+    batched: bool = True,
+) -> ONNXProgram:
+    """A module in evaluation mode as a program of ONNX.
+
+    Args:
+        module: takes the inputs by name.
+        inputs: see `save_onnx`; without `batched`, B is 1.
+        outputs: returns the names of the outputs, once the module has computed them.
+        max_length: the largest T; None for no limit.
+        batched: whether the axis B is dynamic.
+
+    Raises:
+        RuntimeError: PyTorch cannot export the module.
+    """
     axes: tuple[Any, Any] = (
-        torch.export.Dim(BATCH, min=1),
+        torch.export.Dim(BATCH, min=1) if batched else torch.export.Dim.STATIC,
         torch.export.Dim(LENGTH, min=1, max=max_length),
     )
     shapes = {name: dict(enumerate(axes[: value.dim()])) for name, value in inputs.items()}
@@ -59,15 +88,14 @@ def save_onnx(
         program = torch.onnx.export(
             captured,
             input_names=list(inputs),
-            output_names=list(outputs),
+            output_names=list(outputs()),
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
         )
-        assert program is not None
-        _remove_traces(program.model)
-        n_bytes = sum(weight.nbytes for weight in module.state_dict().values())
-        program.save(file, external_data=n_bytes > _EXTERNAL_BYTES)
+    assert program is not None
+    _remove_traces(program.model)
+    return program
 
 
 def _remove_traces(model: Any) -> None:

@@ -1,0 +1,54 @@
+"""Encoders that compute the query of one session at a time, without a call of PyTorch.
+
+The exported encoder of a model runs in ONNX Runtime. Two models have compiled kernels: SR-GNN,
+whose session graph PyTorch does not export, and Cosine-GRU, whose kernel is faster than its graph
+for short sessions. Tests compare all of them with the modules of the models.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from nextclick.models.exported.exported_model import ExportedModel
+from nextclick.serving.search.compiled_cosine_gru import CompiledCosineGRU
+
+if TYPE_CHECKING:
+    from nextclick.core.types import Float32Array
+    from nextclick.serving.request import ResolvedRequest
+
+
+class SessionEncoder(Protocol):
+    """An encoder that computes one query at a time."""
+
+    def query(self, request: ResolvedRequest) -> Float32Array:
+        """(D,) of a session with at least one click."""
+        ...
+
+
+def session_encoder(model: Any) -> SessionEncoder | None:
+    """The encoder of a model; None if PyTorch computes its queries."""
+    exported = isinstance(model, ExportedModel)
+    if model.name == "cosine-gru" and not model.config.times:
+        return CompiledCosineGRU(model.config, model.weights() if exported else model.state())
+    if exported:
+        return ExportedEncoder(model)
+    from nextclick.models.neural.sr_gnn import SRGNNEncoder
+
+    if isinstance(model.encoder, SRGNNEncoder):
+        from nextclick.serving.search.compiled_sr_gnn import CompiledSRGNN
+
+        return CompiledSRGNN(model.encoder)
+    return None
+
+
+class ExportedEncoder:
+    """The graph of an exported model."""
+
+    def __init__(self, model: ExportedModel):
+        self._model = model
+
+    def query(self, request: ResolvedRequest) -> Float32Array:
+        """See `SessionEncoder`."""
+        return self._model.query(
+            request.clicks, request.gaps, request.time_since_last_click, request.user
+        )
