@@ -12,8 +12,9 @@ request, the minimum CPU time of five passes:
     8 at once      the same for batches of eight, per request
     answer         the total
 
-The output also has the share of the table's bytes that the search reads, and its recall of the best
-items. With --min-recall below 1 the search is configured as the server does with that option. The
+The output also has the share of the table's bytes that the search reads, or the candidates of an
+approximate search, and its recall of the best items. With --min-recall below 1, which needs the
+extra faiss, the search is configured as the server does with that option. The
 artifacts are of models whose scores are products with a table.
 """
 
@@ -88,9 +89,11 @@ def row(folder: Path, visits: Sequence[RawSession], min_recall: float) -> str:
         times["answer"] = partial(_all, recommender.answer, single)
         found = {name: least_ms(work, len(wishes)) for name, work in times.items()}
     read = "all"
-    if scorer.index is not None:
+    if scorer.approximate is not None:
+        read = f"{scorer.approximate.candidates_per_item} candidates per item"
+    elif scorer.index is not None:
         shares = [
-            scorer.index.top(query[0], one[0], scorer.bound_scale)[1]
+            scorer.index.top(query[0], one[0])[1]
             for query, one in zip(queries, single, strict=True)
         ]
         read = f"{100 * np.mean(shares):.1f} %"

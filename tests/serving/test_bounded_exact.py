@@ -139,22 +139,6 @@ def test_axes_that_queries_do_not_use_are_not_read():
     assert reads[0] < 0.5 * reads[1]
 
 
-def test_less_caution_reads_less_and_finds_most():
-    rng = np.random.default_rng(7)
-    table = rng.normal(size=(20_001, 64)).astype(np.float32)  # the worst case: no structure
-    queries = rng.normal(size=(40, 64)).astype(np.float32)
-    index = BoundedIndex.of(table, None, queries[20:])
-    shares, reads = [], []
-    for caution in (1.0, 0.5, 0.2):
-        answers = [index.top(query, wish(20), caution) for query in queries[:20]]
-        found = [np.isin(by_hand(table, None, query, wish(20))[0], answer[0][0]).mean()
-                 for query, answer in zip(queries, answers, strict=False)]  # fmt: skip
-        shares.append(np.mean(found))
-        reads.append(np.mean([read for _, read in answers]))
-    assert shares[0] == 1.0 >= shares[1] > 0.9 > shares[2]
-    assert reads[0] > reads[1] > reads[2]
-
-
 def test_it_says_where_it_cannot_tell():
     table = np.ones((100, 4), dtype=np.float32)  # no item is above the lowest
     index = BoundedIndex.of(table, None, np.eye(4, dtype=np.float32))

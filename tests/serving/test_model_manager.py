@@ -5,7 +5,7 @@ import time
 import pytest
 
 from nextclick import train
-from nextclick.errors import ArtifactError, RequestError, ScoringError
+from nextclick.errors import ArtifactError, RequestError, ScoringError, SourceError
 from nextclick.serving.model_manager import ModelManager
 from nextclick.serving.model_versions import ArtifactSource
 from serving_cases import TOKEN, Client, make_app, neural_artifact
@@ -98,8 +98,8 @@ def test_a_search_is_tried_before_it_is_used(tmp_path, monkeypatch, caplog):
     assert loaded.search == {"method": "bounded", "recall": 1.0, "requests": 30}
     whole = BoundedIndex.top
 
-    def misses_the_first(self, query, request, bound_scale=1.0):
-        found, read = whole(self, query, request, bound_scale)
+    def misses_the_first(self, query, request):
+        found, read = whole(self, query, request)
         return (None if found is None else (found[0][1:], found[1][1:])), read
 
     monkeypatch.setattr(BoundedIndex, "top", misses_the_first)
@@ -126,40 +126,91 @@ def everywhere(tmp_path, monkeypatch):
     return tmp_path / "m"
 
 
-def test_a_slow_search_may_miss_what_it_is_allowed_to(everywhere, monkeypatch):
-    from nextclick.serving.search import search_check
+@pytest.fixture
+def approximated(everywhere, monkeypatch):
+    """The same; its exact search counts as slow, and the approximation as faster."""
+    from nextclick.serving.search import quantized_index, search_check
+
+    pytest.importorskip("faiss", reason="the extra faiss is not installed")
+    monkeypatch.setattr(quantized_index, "_MAX_SHARE", 0.25)
+    seconds = search_check.RecallCheck.seconds
+    monkeypatch.setattr(search_check, "_MIN_EXACT_SECONDS", 0.0)
+    monkeypatch.setattr(
+        search_check.RecallCheck,
+        "seconds",
+        lambda self: 1.0 if self._searcher.approximate is None else seconds(self),
+    )
+    return everywhere
+
+
+def test_a_slow_search_is_approximated(approximated):
     from nextclick.serving.search.search_check import RecallCheck
     from nextclick.serving.warm_up import sample_requests
 
-    monkeypatch.setattr(search_check, "_MIN_TUNED_SECONDS", 0.0)
-    loaded = ModelManager({"m": everywhere}, min_recall=0.9).slot("m").loaded
-    told, scorer = loaded.search, loaded.recommender.searcher
-    assert (told["method"], told["requests"]) == ("bounded", 30)
-    assert told["bound_scale"] == scorer.bound_scale < 1.0
-    assert 0.9 <= told["recall"] <= 1.0
-    wishes = sample_requests(loaded.recommender, 50)
-    found = RecallCheck(scorer, wishes).recall()
-    assert 0.85 <= found < 1.0
-    scorer.bound_scale = 1.0
-    assert RecallCheck(scorer, wishes).recall() == 1.0
+    loaded = ModelManager({"m": approximated}, min_recall=0.7).slot("m").loaded
+    search, searcher = loaded.search, loaded.recommender.searcher
+    assert (search["method"], search["requests"]) == ("quantized", 60)
+    assert search["candidates_per_item"] == searcher.approximate.candidates_per_item
+    assert 0.7 <= search["recall"] <= 1.0
+    check = RecallCheck(searcher, sample_requests(loaded.recommender, 50))
+    assert 0.65 <= check.recall() < 1.0
+    searcher.approximate = None
+    assert check.recall() == 1.0
 
 
-def test_the_setting_reaches_the_search(everywhere, monkeypatch):
+def test_the_fewest_candidates_that_reach_the_recall_are_used(approximated):
+    found = [
+        ModelManager({"m": approximated}, min_recall=recall).slot("m").loaded.search
+        for recall in (0.5, 0.8)
+    ]
+    assert found[0]["candidates_per_item"] < found[1]["candidates_per_item"]
+
+
+def test_the_setting_reaches_the_search(approximated):
+    app = make_app({"m": approximated}, min_recall=0.7)
+    assert app.models.slot("m").loaded.search["method"] == "quantized"
+
+
+def test_an_approximation_below_the_recall_is_refused(approximated, monkeypatch, caplog):
     from nextclick.serving.search import search_check
 
-    monkeypatch.setattr(search_check, "_MIN_TUNED_SECONDS", 0.0)
-    app = make_app({"m": everywhere}, min_recall=0.9)
-    assert app.models.slot("m").loaded.search["bound_scale"] < 1.0
+    monkeypatch.setattr(search_check, "_CANDIDATES", (1, 2))
+    loaded = ModelManager({"m": approximated}, min_recall=0.99).slot("m").loaded
+    assert loaded.search == {"method": "bounded", "recall": 1.0, "requests": 60}
+    assert loaded.recommender.searcher.approximate is None
+    assert "of the top items, below --min-recall 0.99: disabled" in caplog.text
 
 
-@pytest.mark.parametrize(("least", "slow"), [(1.0, 0.0), (0.9, 10.0)])
-def test_a_search_is_exact_unless_it_is_slow_and_may_miss(everywhere, monkeypatch, least, slow):
+@pytest.mark.parametrize("reason", ["exact", "fast", "few items", "slower"])
+def test_other_searches_stay_exact(approximated, monkeypatch, reason):
     from nextclick.serving.search import search_check
 
-    monkeypatch.setattr(search_check, "_MIN_TUNED_SECONDS", slow)
-    loaded = ModelManager({"m": everywhere}, min_recall=least).slot("m").loaded
-    assert loaded.search == {"method": "bounded", "recall": 1.0, "requests": 30}
-    assert loaded.recommender.searcher.bound_scale == 1.0
+    if reason == "fast":
+        monkeypatch.setattr(search_check, "_MIN_EXACT_SECONDS", 10.0)
+    if reason == "few items":
+        monkeypatch.setattr(search_check, "MIN_ITEMS", 4001)
+    if reason == "slower":
+        check = search_check.RecallCheck
+        monkeypatch.setattr(check, "seconds", lambda self: 1.0 + bool(self._searcher.approximate))
+    min_recall = 1.0 if reason == "exact" else 0.7
+    loaded = ModelManager({"m": approximated}, min_recall=min_recall).slot("m").loaded
+    n = 30 if reason == "exact" else 60
+    assert loaded.search == {"method": "bounded", "recall": 1.0, "requests": n}
+    assert loaded.recommender.searcher.approximate is None
+
+
+def test_an_approximation_needs_faiss(tmp_path, monkeypatch):
+    from nextclick.core import extra_packages
+
+    def without(package):
+        raise ImportError(package)
+
+    neural_artifact("narm", n_items=500).save(tmp_path / "m")
+    monkeypatch.setattr(extra_packages, "import_module", without)
+    message = r"--min-recall: the package faiss is missing; .*pip install 'nextclick\[faiss\]'"
+    with pytest.raises(SourceError, match=message):
+        ModelManager({"m": tmp_path / "m"}, min_recall=0.9)
+    ModelManager({"m": tmp_path / "m"})
 
 
 def test_a_model_that_scores_all_items_alike_has_nothing_to_miss(tmp_path, monkeypatch):

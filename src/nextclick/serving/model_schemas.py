@@ -53,8 +53,9 @@ class ModelResponse(Struct, kw_only=True):
         config: its parameters.
         trained: data and duration of the training.
         search: `method` is "exhaustive" if every item is scored, "bounded" if upper bounds skip
-            most items; `recall` of the exact top 20, measured in `requests` requests when the
-            model was loaded; `bound_scale` below 1 if the search is approximate.
+            most items, "quantized" if the search is approximate; `recall` of the exact top 20,
+            measured in `requests` requests when the model was loaded; `candidates_per_item` of an
+            approximate search, which are scored exactly.
         rejected: versions that could not be loaded, with the reason.
         accuracy: as its manifests state it; null if they do not.
         last_click: time of the last training click in seconds since 1970; null if unknown.

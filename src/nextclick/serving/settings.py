@@ -179,7 +179,7 @@ class Settings:
             le=1,
             description="minimum recall of the search in a large catalog, measured when a model "
             "is loaded; 1 is exact. Below 1, such as 0.99, a search that takes more than a "
-            "millisecond may miss some of the best items",
+            "millisecond may miss some of the best items; this needs nextclick[faiss]",
         ),
     ] = 1.0
     token: str | None = None

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from nextclick.serving.request import ResolvedRequest
 
 INLINE_SECONDS = 0.004  # maximum time of a request in the event loop; a thread costs about 1 ms
-_SAMPLE_REQUESTS = 30  # for each of selection and measurement of the search
+# for each of selection and measurement of the search; more for an approximate one
+_SAMPLE_REQUESTS, _APPROXIMATE_SAMPLE_REQUESTS = 30, 60
 
 
 def warm_up(recommender: Recommender) -> None:
@@ -49,9 +50,8 @@ def warm_up(recommender: Recommender) -> None:
 
 def calibrate_search(recommender: Recommender, min_recall: float = 1.0) -> dict[str, object]:
     """Verify and tune the search on sessions over the whole catalog; see `Searcher.calibrate`."""
-    return recommender.searcher.calibrate(
-        sample_requests(recommender, 2 * _SAMPLE_REQUESTS), min_recall
-    )
+    n = _SAMPLE_REQUESTS if min_recall == 1.0 else _APPROXIMATE_SAMPLE_REQUESTS
+    return recommender.searcher.calibrate(sample_requests(recommender, 2 * n), min_recall)
 
 
 def answers_inline(recommender: Recommender) -> bool:

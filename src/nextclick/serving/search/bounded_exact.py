@@ -16,7 +16,7 @@ most to the products come first. Three bounds exclude items from the top K:
 
 All bounds follow from the Cauchy–Schwarz inequality and are evaluated for blocks of 64 items. Items
 that no bound excludes, some hundreds, are scored from the original table. The result equals that
-of an exhaustive search, unless `bound_scale` is below 1.
+of an exhaustive search.
 """
 
 from __future__ import annotations
@@ -89,12 +89,12 @@ class BoundedIndex:
             queries: (n, W), sample queries. They affect the speed of the search, not its result.
         """
         indices = np.arange(1, len(table), dtype=np.int32)
-        sample = _with_bias(table, bias, indices[:: len(indices) // _ITEMS_PER_CHUNK + 1])
+        sample = with_bias(table, bias, indices[:: len(indices) // _ITEMS_PER_CHUNK + 1])
         center = sample.mean(axis=0)
-        axes = _balancing_axes(sample - center, _with_one(queries, len(center)))
+        axes = balancing_axes(sample - center, with_one(queries, len(center)))
 
         def transform(chunk: Int32Array) -> Float64Array:
-            on_axes: Float64Array = (_with_bias(table, bias, chunk) - center) @ axes
+            on_axes: Float64Array = (with_bias(table, bias, chunk) - center) @ axes
             return on_axes
 
         norms = [
@@ -126,15 +126,13 @@ class BoundedIndex:
         )  # fmt: skip
 
     def top(
-        self, query: Float32Array, request: ResolvedRequest, bound_scale: float = 1.0
+        self, query: Float32Array, request: ResolvedRequest
     ) -> tuple[tuple[Int32Array, Float32Array] | None, float]:
         """The items to recommend for a query, best first; see `filtered_topk.TopK.lists`.
 
         Args:
             query: (D,), of one session.
             request: number of items and candidate filter.
-            bound_scale: factor on all bounds. Below 1 the search is faster and may miss items:
-                vectors rarely reach the Cauchy–Schwarz bound.
 
         Returns:
             Items and scores, and the share of codes that was read. The former are None if the
@@ -146,33 +144,32 @@ class BoundedIndex:
         groups, tails, shift = transform_query(
             query, self.center, self.transform, len(self.axis_scale)
         )
-        tails *= bound_scale
         codes, starts, step, error = quantize_query(groups, self.axis_scale)
         bias = _NO_BIAS if self.bias is None else self.bias
         masks = NO_MASK if request.allowed is None else request.allowed[None]
         items, scores, lowest, share_read = search_blocks(
             self.codes, self.scale, self.error, self.max_error, self.tail_norm, self.max_norm,
-            self.items, self.table, bias, query, codes, starts, step, tails, bound_scale * error,
+            self.items, self.table, bias, query, codes, starts, step, tails, error,
             shift, request.k, request.excluded, masks,
         )  # fmt: skip
         decided = len(scores) == 0 or scores[-1] > lowest
         return (items, scores) if decided else None, share_read
 
 
-def _with_bias(table: Float32Array, bias: Float32Array | None, items: Int32Array) -> Float64Array:
+def with_bias(table: Float32Array, bias: Float32Array | None, items: Int32Array) -> Float64Array:
     """(n, D) item vectors; a bias is the last column."""
     vectors = table[items].astype(np.float64)
     return vectors if bias is None else np.column_stack([vectors, bias[items]])
 
 
-def _with_one(queries: Float32Array, width: int) -> Float64Array:
+def with_one(queries: Float32Array, width: int) -> Float64Array:
     """(n, D) queries; the coordinate of a bias is 1."""
     padded = np.ones((len(queries), width))
     padded[:, : queries.shape[1]] = queries
     return padded
 
 
-def _balancing_axes(vectors: Float64Array, queries: Float64Array) -> Float64Array:
+def balancing_axes(vectors: Float64Array, queries: Float64Array) -> Float64Array:
     """F (D, D): x F and q F⁻ᵀ have equal, descending mean squares on each axis."""
     root = np.linalg.cholesky(_moments(vectors, _MIN_ITEM_MOMENT))
     eigenvalues, axes = np.linalg.eigh(root.T @ _moments(queries, _MIN_QUERY_MOMENT) @ root)

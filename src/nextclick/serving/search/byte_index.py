@@ -70,7 +70,7 @@ class ByteIndex:
         return cls(codes, scale, error, length, table)
 
     def top(
-        self, query: Float32Array, request: ResolvedRequest, bound_scale: float = 1.0
+        self, query: Float32Array, request: ResolvedRequest
     ) -> tuple[tuple[Int32Array, Float32Array] | None, float]:
         """See `BoundedIndex.top`."""
         if not np.isfinite(query).all():
@@ -80,7 +80,7 @@ class ByteIndex:
         step, lost = round_query(query, codes.reshape(-1))
         size = float(np.linalg.norm(query.astype(np.float64)))
         slack = size * self.error + lost * (self.length + self.error)
-        slack = bound_scale * slack + _FLOAT_ERROR * size * self.length
+        slack += _FLOAT_ERROR * size * self.length
         rounded, highest = np.empty(N, np.float32), np.empty(-(-N // _CHUNK), np.float32)
         score_codes(self.codes, self.scale, codes, step, rounded, highest)
         masks = NO_MASK if request.allowed is None else request.allowed[None]

@@ -13,7 +13,7 @@ from nextclick.core.session_batch import SessionBatch
 from nextclick.serving.request import to_batch
 from nextclick.serving.search.bounded_exact import BoundedIndex
 from nextclick.serving.search.byte_index import ByteIndex, has_equal_lengths
-from nextclick.serving.search.search_check import calibrate_bounds
+from nextclick.serving.search.search_check import calibrate_index
 from nextclick.serving.search.searcher import Searcher
 from nextclick.serving.search.session_encoders import session_encoder
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nextclick.models.exported.exported_model import ExportedModel
     from nextclick.models.neural_model import NeuralModel
     from nextclick.serving.request import ResolvedRequest
+    from nextclick.serving.search.quantized_index import QuantizedIndex
     from nextclick.serving.search.searcher import ScoredItems
 
 ProductModel: TypeAlias = "NeuralModel | ExportedModel"
@@ -41,16 +42,16 @@ class DotProductSearcher(Searcher):
     """Scores every item block by block; a large table has an index that skips most items.
 
     Attributes:
-        index: the index of a large table, or None.
-        bound_scale: factor on the bounds of the index; the search is exact if it is 1.
+        index: the index of a large table, for an exact search, or None.
+        approximate: the index of an approximate search, or None for an exact search.
     """
 
     def __init__(self, model: ProductModel):
         self.model = model
         self.table, self.bias = model.item_vectors()  # (N + 1, D), (N + 1,) or None
         self.encoder = session_encoder(model)
-        self.bound_scale = 1.0
         self.index: BoundedIndex | ByteIndex | None = None
+        self.approximate: QuantizedIndex | None = None
         if self.table.size >= _MIN_INDEXED_SIZE:
             self.index = self._build_index()
 
@@ -77,7 +78,7 @@ class DotProductSearcher(Searcher):
         self, requests: Sequence[ResolvedRequest], min_recall: float
     ) -> dict[str, object]:
         """See `Searcher`."""
-        return calibrate_bounds(self, requests, min_recall)
+        return calibrate_index(self, requests, min_recall)
 
     def queries(self, requests: Sequence[ResolvedRequest]) -> Float32Array:
         """(B, D) of requests with at least one click."""
@@ -87,7 +88,19 @@ class DotProductSearcher(Searcher):
         return queries
 
     def search(self, queries: Float32Array, requests: Sequence[ResolvedRequest]) -> ScoredItems:
-        """The items with the largest dot products, by the index where that is faster."""
+        """The items with the largest dot products, by an index where that is faster."""
+        if self.approximate is None:
+            return self.search_exactly(queries, requests)
+        found = self.approximate.top(queries, requests)
+        return [
+            result or self.search_exactly(queries[b : b + 1], requests[b : b + 1])[0]
+            for b, result in enumerate(found)
+        ]
+
+    def search_exactly(
+        self, queries: Float32Array, requests: Sequence[ResolvedRequest]
+    ) -> ScoredItems:
+        """The same without an approximation."""
         if self.index is None:
             return self.search_all(queries, requests)
         lists: ScoredItems = []
@@ -95,7 +108,7 @@ class DotProductSearcher(Searcher):
         for b, request in enumerate(requests):
             if share_read > _FIXED_COST + _SHARED_COST / (len(requests) - b):
                 return lists + self.search_all(queries[b:], requests[b:])
-            result, share_read = self.index.top(queries[b], request, self.bound_scale)
+            result, share_read = self.index.top(queries[b], request)
             if result is None:
                 lists += self.search_all(queries[b : b + 1], [request])
             else:
@@ -124,7 +137,7 @@ class DotProductSearcher(Searcher):
     def _build_index(self) -> BoundedIndex | ByteIndex | None:
         """The index that suits the table; None if a number is not finite."""
         table, bias = self.table, self.bias
-        queries = self._sample_queries()
+        queries = self.sample_queries()
         arrays = [array for array in (table, bias, queries) if array is not None]
         if not all(np.isfinite(array).all() for array in arrays):
             return None
@@ -132,7 +145,7 @@ class DotProductSearcher(Searcher):
             return ByteIndex.of(table)
         return BoundedIndex.of(table, bias, queries)
 
-    def _sample_queries(self) -> Float32Array:
+    def sample_queries(self) -> Float32Array:
         """(n, D) queries of random sessions of one to three items."""
         shape = (_SAMPLE_QUERIES, 3)
         drawn = np.random.default_rng(0).integers(1, len(self.table), shape, dtype=np.int32)

@@ -1,12 +1,16 @@
-"""Verifies the bounded search of a large table against exhaustive scoring, and tunes its speed."""
+"""Verifies the search of a large table against exhaustive scoring, and chooses an approximation."""
 
 from __future__ import annotations
 
 import logging
+import time
 import timeit
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from nextclick.serving.search.quantized_index import MIN_ITEMS, QuantizedIndex, import_faiss
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +21,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("nextclick.serving")
 
-_MIN_TUNED_SECONDS = 0.001  # a faster search is not tuned: approximation would gain nothing
-_BOUND_SCALES = tuple(n / 20 for n in range(19, 3, -1))  # 0.95 … 0.2
+_MIN_EXACT_SECONDS = 0.001  # a faster exact search is not replaced by an approximation
+_CANDIDATES = (2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200)  # for each requested item
 _SUM_ERROR = 1e-5  # relative to the largest score: sums in another order differ by less
 
 
@@ -62,45 +66,84 @@ class RecallCheck:
         return min(times) / max(len(self._exact), 1)
 
 
-def calibrate_bounds(
+def calibrate_index(
     searcher: DotProductSearcher, requests: Sequence[ResolvedRequest], min_recall: float
 ) -> dict[str, object]:
     """Verify the index of a searcher; see `Searcher.calibrate`.
 
     An exact search that misses an item is disabled. With `min_recall` below 1, a search that takes
-    more than a millisecond gets the lowest `bound_scale` that keeps the recall. Every second
-    request selects the scale; the reported recall is measured on the others.
+    more than a millisecond is replaced by an approximation that reaches the recall and is faster.
     """
+    if min_recall < 1.0:
+        import_faiss()  # the option has no effect without it, whatever the size of the table
+    searcher.approximate = None
     if searcher.index is None:
         return {"method": "exhaustive"}
-    selection = RecallCheck(searcher, requests[::2])
-    recall = selection.recall()
+    check = RecallCheck(searcher, requests[::2])
+    recall = check.recall()
     if recall < 1.0:
         searcher.index = None
         log.warning("bounded search missed %.4f of the top items: disabled", 1.0 - recall)
         return {"method": "exhaustive"}
-    if min_recall < 1.0 and selection.seconds() > _MIN_TUNED_SECONDS:
-        holdout = RecallCheck(searcher, requests[1::2])
-        recall = _lower_bound_scale(searcher, selection, holdout, min_recall)
     description = {"method": "bounded", "recall": recall, "requests": len(requests[::2])}
-    if searcher.bound_scale < 1.0:
-        description["bound_scale"] = searcher.bound_scale
+    if min_recall < 1.0 and len(searcher.table) > MIN_ITEMS:
+        return _approximate(searcher, check, requests[1::2], min_recall) or description
     return description
 
 
-def _lower_bound_scale(
-    searcher: DotProductSearcher, selection: RecallCheck, holdout: RecallCheck, min_recall: float
+def _approximate(
+    searcher: DotProductSearcher,
+    selection: RecallCheck,
+    others: Sequence[ResolvedRequest],
+    min_recall: float,
+) -> dict[str, object] | None:
+    """Give a searcher the fastest approximation that reaches a recall.
+
+    Returns:
+        Its description; None if the exact search stays, because it is fast or the approximation
+        is slower or misses the recall.
+    """
+    exact_seconds = selection.seconds()
+    if exact_seconds < _MIN_EXACT_SECONDS:
+        return None
+    began = time.perf_counter()
+    index = QuantizedIndex.of(searcher.table, searcher.bias, searcher.sample_queries())
+    log.info("index of the approximate search built in %.1f s", time.perf_counter() - began)
+    holdout = RecallCheck(searcher, others)
+    recall = _choose_candidates(searcher, index, selection, holdout, min_recall)
+    if recall < min_recall:
+        log.warning(
+            "approximate search found %.4f of the top items, below --min-recall %g: disabled",
+            recall, min_recall,
+        )  # fmt: skip
+    elif selection.seconds() > exact_seconds:
+        log.info("approximate search is slower than the exact one: disabled")
+    else:
+        assert searcher.approximate is not None
+        return {
+            "method": "quantized", "recall": recall, "requests": len(others),
+            "candidates_per_item": searcher.approximate.candidates_per_item,
+        }  # fmt: skip
+    searcher.approximate = None
+    return None
+
+
+def _choose_candidates(
+    searcher: DotProductSearcher,
+    index: QuantizedIndex,
+    selection: RecallCheck,
+    holdout: RecallCheck,
+    min_recall: float,
 ) -> float:
-    """Lower the bound scale of a searcher; returns the recall on the holdout.
+    """Choose the smallest number of candidates; returns the recall on the holdout.
 
     The selection may miss half of the allowed share, so that the holdout does not miss more.
     """
-    accepted = [1.0]
-    for searcher.bound_scale in _BOUND_SCALES:
+    recall = 0.0
+    for n in _CANDIDATES:
+        searcher.approximate = replace(index, candidates_per_item=n)
         if selection.recall() < (1.0 + min_recall) / 2:
-            break
-        accepted.append(searcher.bound_scale)
-    for searcher.bound_scale in reversed(accepted):
+            continue
         recall = holdout.recall()
         if recall >= min_recall:
             break
