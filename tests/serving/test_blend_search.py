@@ -54,21 +54,6 @@ def test_filters_apply_to_the_scored_candidates(blend):
             assert items.tolist() == row[row > 0].tolist()
 
 
-def test_a_live_session_gets_the_scores_of_the_whole_session(blend):
-    artifact, _ = blend
-    recommender, clicks = Recommender(artifact), [10, 20, 30, 10]
-    for n in range(1, 5):
-        live, whole = (
-            resolved(recommender, [clicks[:n]], session_id=name) for name in ("visitor", None)
-        )
-        ((items, scores),) = recommender.searcher.top(live)
-        ((same_items, same_scores),) = recommender.searcher.top(whole)
-        assert items.tolist() == same_items.tolist()
-        np.testing.assert_allclose(scores, same_scores, atol=1e-5)
-    recommender.searcher.forget("visitor")
-    assert not any(getattr(s, "_states", None) for s in recommender.searcher.searchers)
-
-
 def test_the_searches_of_all_members_are_verified(blend):
     artifact, _ = blend
     recommender = Recommender(artifact)

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from nextclick.serving.request import RecommendationRequest, ResolvedRequest
 from nextclick.serving.search import dot_product
@@ -159,7 +158,7 @@ def test_batches_are_answered_as_without(monkeypatch, each):
     best = dot_product.DotProductSearcher(model)
     assert (plain.index is None, best.index is None) == (True, False)
     rng = np.random.default_rng(2)
-    queries = torch.from_numpy(rng.normal(size=(6, best.table.shape[1])).astype(np.float32))
+    queries = rng.normal(size=(6, best.table.shape[1])).astype(np.float32)
     queries[3] = 0.0  # all items score alike, or as their biases do
     wishes = [wish(20), wish(5, hidden=[7, 8]), wish(1), wish(9), wish(3), wish(700)]
     found = best.search(queries, wishes)

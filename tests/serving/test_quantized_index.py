@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from nextclick.serving.request import RecommendationRequest, ResolvedRequest
 from nextclick.serving.search import dot_product
@@ -178,9 +177,9 @@ def test_a_request_that_is_not_decided_is_searched_exactly(monkeypatch):
     monkeypatch.setattr(dot_product, "_MIN_INDEXED_SIZE", 0)
     model = neural_artifact("narm", n_items=3000).model
     exact, approximate = (dot_product.DotProductSearcher(model) for _ in range(2))
-    index = QuantizedIndex.of(exact.table.numpy(), None, exact.sample_queries())
+    index = QuantizedIndex.of(exact.table, None, exact.sample_queries())
     approximate.approximate = replace(index, candidates_per_item=15)
-    queries = torch.from_numpy(exact.sample_queries()[:4])
+    queries = exact.sample_queries()[:4]
     everything = [request(20), request(3000), request(5, excluded=range(1, 2990)), request(5)]
     found, expected = (one.search(queries, everything) for one in (approximate, exact))
     for b in (1, 2):
