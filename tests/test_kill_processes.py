@@ -15,7 +15,7 @@ from nextclick.simulation.simulate import simulate
 from nextclick.simulation.simulation_config import SimulationConfig
 from test_kill_training import checkpoint_time
 
-KILLS = 10
+SPLIT = ("--shard-items", "--set", "sparse=true", "--set", "full_softmax_items=0")
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +26,13 @@ def store(tmp_path_factory):
     return folder / "store"
 
 
-def start(store, output):
+def start(store, output, kills, options):
     with output.with_suffix(".txt").open("w") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-             "--max-restarts", str(KILLS + 5), "--monitor-interval", "0.05", "-m", "nextclick",
+             "--max-restarts", str(kills + 5), "--monitor-interval", "0.05", "-m", "nextclick",
              "train", str(store), "-m", "narm", "-o", str(output), "--set", "epochs=4",
-             "--set", "checkpoint_minutes=0.002"],
+             "--set", "checkpoint_minutes=0.002", *options],
             stdout=log,
             stderr=log,
         )  # fmt: skip
@@ -71,12 +71,13 @@ def kill_ranks(process, training, kills, draw):
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("pgrep") is None, reason="needs pgrep, to find the ranks")
-def test_ten_kills_of_a_rank(store, tmp_path, capsys):
+@pytest.mark.parametrize(("kills", "options"), [(10, ()), (3, SPLIT)], ids=["whole", "split"])
+def test_kills_of_a_rank(store, tmp_path, capsys, kills, options):
     whole, output = tmp_path / "whole", tmp_path / "killed"
-    assert start(store, whole).wait() == 0, whole.with_suffix(".txt").read_text()
-    process = start(store, output)
+    assert start(store, whole, kills, options).wait() == 0, whole.with_suffix(".txt").read_text()
+    process = start(store, output, kills, options)
     try:
-        killed = kill_ranks(process, tmp_path / "killed.training", KILLS, random.Random(5))
+        killed = kill_ranks(process, tmp_path / "killed.training", kills, random.Random(5))
     finally:
         if process.poll() is None:
             left = ranks(process)
@@ -89,4 +90,4 @@ def test_ten_kills_of_a_rank(store, tmp_path, capsys):
     name = "weights.safetensors"
     assert (output / name).read_bytes() == (whole / name).read_bytes()
     with capsys.disabled():
-        print({"killed": killed, "weights": "identical"})  # noqa: T201
+        print({"killed": killed, "options": options, "weights": "identical"})  # noqa: T201

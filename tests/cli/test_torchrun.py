@@ -1,6 +1,8 @@
 """`train` and `evaluate` in two processes, as torchrun starts them; what others say."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -53,6 +55,19 @@ def test_an_error_is_printed_once(folder):
     assert (code, other_code) == (2, 2)
     assert "error: pop is trained by one process, got 2" in errors
     assert other_errors == ""
+
+
+@pytest.mark.slow
+def test_torchrun_lets_process_0_print_its_error(folder):
+    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    words += ["--monitor-interval", "0.01", "-m", "nextclick", "train", folder / "store"]
+    done = subprocess.run(
+        [sys.executable, *map(str, words), "-m", "pop", "-o", str(folder / "pop")],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "error: pop is trained by one process, got 2" in done.stderr
 
 
 def test_processes_with_other_seeds(folder):

@@ -268,6 +268,17 @@ def resumed(folder, name):
     }
 
 
+def resumed_by_three(folder, name):
+    """The error of three processes that resume the training of two."""
+    model, config = "sasrec", SPLIT["split-sasrec"][1] | {"dropout": 0.2}
+    options = NeuralOptions(shard_items=True, resume=True)
+    return error_of(
+        lambda: nextclick.train(
+            folder / "store", model, folder / "copy", config=config, seed=5, neural=options
+        )
+    )
+
+
 def evaluate_split(folder, name):
     """The result of an artifact whose item table is split."""
     result = nextclick.evaluate(
@@ -283,6 +294,7 @@ SCENARIOS = {
     "leave": leave,
     "remote-tensors": remote_tensors,
     "resumed": resumed,
+    "resumed-by-three": resumed_by_three,
     "evaluate-split-asars-2": evaluate_split,
     "evaluate-split-cosine-gru-2": evaluate_split,
 }

@@ -228,7 +228,10 @@ def test_a_restored_state_gives_the_same_weights(name, sparse):
     weight = {n: t.clone() for n, t in module.state_dict().items()}
     step(module, optimizers)
     again, resumed = module_and_optimizers(saved, weight)
+    of_types = {n: t.dtype for n, t in saved.items()}
+    assert {n: t.dtype for n, t in resumed.state().items()} == of_types
     step(again, resumed)
+    module_and_optimizers(resumed.state(), again.state_dict())  # as a second interruption does
     for name_, tensor in module.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name_])
 

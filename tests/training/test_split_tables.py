@@ -89,6 +89,16 @@ def test_a_checkpoint_of_two_processes_in_one(folder, two):
         )  # fmt: skip
 
 
+@pytest.mark.slow
+def test_a_checkpoint_of_two_processes_in_three(folder, two):
+    del two
+    first, *others = run_worker(folder, "resumed-by-three", size=3)
+    kind, message = first["resumed-by-three"]
+    assert kind == "ArtifactError"
+    assert "processes is 2 in the checkpoint and 3 in this run; use the same" in message
+    assert {found["resumed-by-three"][0] for found in others} == {"ReportedError"}
+
+
 def test_process_0_reads_and_writes_the_tensors_of_others(two):
     first, second = (found["remote-tensors"] for found in two)
     numbers = [*range(5), *range(10, 16)]

@@ -14,6 +14,7 @@ import io
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from types import FrameType
@@ -69,6 +70,7 @@ COMMANDS: dict[str, dict[str, str]] = {
 }
 
 FOR_TORCHRUN = ("train", "evaluate")  # the commands that several processes can run
+_REPORT_SECONDS = 1.0  # torchrun ends process 0 when another one ends; it prints before
 
 EXIT_CLOSED_OUTPUT = 128 + 13  # as the shell reports a program that SIGPIPE ended
 
@@ -171,6 +173,7 @@ class _Commands(TyperGroup):
             if _interrupts or isinstance(error, KeyboardInterrupt | typer.Abort):
                 _fail("Interrupted", "interrupted; no partial output was left", 2)
             if isinstance(error, ReportedError) and not is_first_process():
+                time.sleep(_REPORT_SECONDS)
                 raise typer.Exit(2) from error
             if isinstance(error, NextclickError):
                 _fail(type(error).__name__, str(error), 2)

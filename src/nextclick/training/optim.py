@@ -130,6 +130,11 @@ class Optimizers:
             state_of_parameter[name] = int(value) if is_count else value
         for optimizer, loaded in zip(self._optimizers, states, strict=True):
             optimizer.load_state_dict({**optimizer.state_dict(), "state": loaded})
+            parameters = optimizer.param_groups[0]["params"]
+            for number, of_parameter in loaded.items():
+                if "last" in of_parameter:  # PyTorch has converted it to the type of the weights
+                    parameter, last = parameters[number], torch.as_tensor(of_parameter["last"])
+                    optimizer.state[parameter]["last"] = last.to(parameter.device, copy=True)
 
 
 def make_optimizer(
