@@ -11,6 +11,7 @@ from nextclick.experiments import response_time as module
 from nextclick.experiments.cached_run import step_seconds
 from nextclick.experiments.model_training import train
 from nextclick.experiments.response_time import measure_response_time
+from nextclick.serving import Recommender
 from small_shop import make_store
 
 MIB = 1 << 20
@@ -28,18 +29,17 @@ def test_the_time_of_an_answer_is_that_of_the_recommender(store, monkeypatch):
         """Takes 1 ms, and 20 ms for each third query that counts."""
 
         def __init__(self, artifact):
-            del artifact
+            self.artifact = artifact
 
         def recommend(self, sessions, k):
             asked.append((sessions, k))
             counted = len(asked) - module._WARM_UP
             time.sleep(0.02 if counted > 0 and counted % 3 == 0 else 0.001)
 
-    monkeypatch.setattr(module, "Recommender", Slow)
     monkeypatch.setattr(module, "_WARM_UP", 2)
     sessions = store.part("test")
     artifact = train(store, "pop")
-    trained = measure_response_time(artifact, sessions, 3, queries=len(sessions))
+    trained = measure_response_time(Slow(artifact), sessions, 3, queries=len(sessions))
     assert trained.queries == len(sessions) - 2 == len(asked) - 2
     assert 1.0 <= trained.median < 15.0 < trained.p99
     raw = artifact.items.raw
@@ -50,9 +50,8 @@ def test_the_time_of_an_answer_is_that_of_the_recommender(store, monkeypatch):
 def test_slow_models_are_asked_less_often(store, monkeypatch):
     monkeypatch.setattr(module, "_MAX_SECONDS", 0.0)
     monkeypatch.setattr(module, "_WARM_UP", 1)
-    assert (
-        measure_response_time(train(store, "pop"), store.part("test"), 2, queries=100).queries == 1
-    )
+    recommender = Recommender(train(store, "pop"))
+    assert measure_response_time(recommender, store.part("test"), 2, queries=100).queries == 1
 
 
 @pytest.mark.skipif(not peak._CLEAR_REFS.exists(), reason="this system forgets no peak")

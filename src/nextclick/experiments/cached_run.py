@@ -26,6 +26,7 @@ from nextclick.experiments.model_training import train
 from nextclick.experiments.response_time import measure_response_time
 from nextclick.experiments.run_cache import digest
 from nextclick.report.run_folder import ARTIFACT, COSTS, RESULT, ModelCosts, ModelRun
+from nextclick.serving import Recommender
 from nextclick.training.training_config import NeuralOptions
 
 if TYPE_CHECKING:
@@ -229,7 +230,7 @@ class CachedRun:
             for rate, counter in zip(rates, ("steps", "samples"), strict=True):
                 rates[rate] = sum(interval[counter] for interval in intervals) / seconds
         latency = measure_response_time(
-            artifact,
+            Recommender.load(artifact_path),
             self._store.part(measurement.part),
             max(measurement.ks),
             queries=measurement.queries,

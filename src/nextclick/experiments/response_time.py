@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nextclick.core.percentiles import percentiles
-from nextclick.serving import Recommender
 
 if TYPE_CHECKING:
-    from nextclick.artifact import Artifact
     from nextclick.core.sessions import Sessions
+    from nextclick.serving import Recommender
 
 _WARM_UP = 20  # queries before the first one that is timed
 _MAX_SECONDS = 20.0  # limits the number of queries to a slow model
@@ -29,22 +28,21 @@ class ResponseTime:
 
 
 def measure_response_time(
-    artifact: Artifact, sessions: Sessions, k: int, *, queries: int
+    recommender: Recommender, sessions: Sessions, k: int, *, queries: int
 ) -> ResponseTime:
     """Recommend k items for random sessions, each without its last click.
 
     Args:
-        artifact: the model.
+        recommender: of a saved model, as a server loads it.
         sessions: in the item indices of the model; clicks on unknown items are dropped.
         k: number of items recommended.
         queries: the most queries timed; fewer if the sessions or 20 seconds run out.
     """
-    recommender = Recommender(artifact)
     sample = np.random.default_rng(0).permutation(len(sessions))[: queries + _WARM_UP]
     seconds: list[float] = []
     for s in sample:
         clicks = sessions.session(s)[:-1]
-        query = artifact.items.raw_ids(clicks[clicks > 0])
+        query = recommender.artifact.items.raw_ids(clicks[clicks > 0])
         start = time.perf_counter()
         recommender.recommend([query], k)
         seconds.append(time.perf_counter() - start)
