@@ -208,6 +208,8 @@ class Artifact(Displayed):
             exported = exported_model(folder, manifest["files"], WEIGHTS) if to_serve else None
             model_type = model_class(manifest["model"]) if exported is None else type(exported)
             settings = build_config(model_type.Config, config, manifest["model"])
+            if exported is not None:
+                exported.check_origin(manifest["model"], settings, folder)
         items, users = _open_vocabularies(folder, "users" in model_type.requires(settings))
         n_items = len(items)
         if shards is not None:

@@ -2,11 +2,13 @@
 
 import json
 import logging
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from exported_cases import CASES, FURTHER_CASES, MAX_LENGTH, untrained, untrained_model
 from nextclick import prepare
@@ -211,17 +213,63 @@ def test_a_damaged_graph_is_named(narm, tmp_path):
     (folder / "encoder.onnx").write_bytes(b"no graph")
     with pytest.raises(ArtifactError, match=r"this artifact is broken: .*encoder\.onnx"):
         Recommender.load(folder)
-    manifest = json.loads((folder / MANIFEST).read_text())
-    (folder / MANIFEST).unlink()
-    write_manifest(folder, {k: v for k, v in manifest.items() if k not in ("files", "digest")})
+    write_again(folder)
     with pytest.raises(ArtifactError, match="ONNX Runtime cannot load the graph"):
         Recommender.load(folder)
 
 
-def copied(folder, target):
-    import shutil
+def test_a_graph_with_other_metadata_is_refused(narm, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    folder = copied(narm, tmp_path)
+    graph = onnx.load(folder / "encoder.onnx", load_external_data=False)
+    (facts,) = graph.metadata_props
+    values = json.loads(facts.value)
+    for text, field in (("", "the metadata"), (json.dumps(values | {"reads": [1]}), "reads.0")):
+        facts.value = text
+        onnx.save(graph, folder / "encoder.onnx")
+        write_again(folder)
+        with pytest.raises(ArtifactError, match=rf"not those of nextclick: {field}: .*train again"):
+            Recommender.load(folder)
+    for table, message in (
+        ("no_such_array", "no_such_array"),
+        ("gru.weight_hh_l0", r"queries of 4 numbers, .* have the shape \(15, 5\); train again"),
+    ):
+        facts.value = json.dumps(values | {"table": table})
+        onnx.save(graph, folder / "encoder.onnx")
+        write_again(folder)
+        with pytest.raises(ArtifactError, match=message):
+            Recommender.load(folder)
 
+
+def test_a_graph_without_its_weights_is_refused(narm, tmp_path):
+    folder = copied(narm, tmp_path)
+    weights = load_file(folder / "weights.safetensors")
+    weights["items.weight"] = weights["items.weight"][:, :3].copy()
+    save_file(weights, folder / "weights.safetensors")
+    write_again(folder)
+    with pytest.raises(ArtifactError, match="train again"):
+        Recommender.load(folder)
+
+
+@pytest.mark.parametrize("change", [{"model": "stamp"}, {"config": {"embedding_width": 7}}])
+def test_a_graph_of_another_training_is_refused(narm, tmp_path, change):
+    folder = copied(narm, tmp_path)
+    write_again(folder, change)
+    with pytest.raises(ArtifactError, match="that of another training of narm"):
+        Recommender.load(folder)
+
+
+def copied(folder, target):
     return shutil.copytree(folder, target / "copy")
+
+
+def write_again(folder, change=None):
+    """Write the manifest of changed files."""
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).unlink()
+    for name, value in (change or {}).items():
+        manifest[name] = manifest[name] | value if isinstance(value, dict) else value
+    write_manifest(folder, {k: v for k, v in manifest.items() if k not in ("files", "digest")})
 
 
 def test_a_model_that_answers_requests_cannot_be_saved(narm, tmp_path):

@@ -2,24 +2,25 @@
 
 The graph refers to the weights in the file of the artifact, so that an item table is stored once
 and mapped into memory once. Only weights in another order, such as those of recurrent layers, are
-in the graph itself. Its metadata has what `ExportedModel` needs to know of the model.
+in the graph itself. Its metadata are `EncoderFacts`.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nextclick.errors import ArtifactError, ConfigError
+from nextclick.models.exported.encoder_facts import KEY, EncoderFacts
 from nextclick.models.exported.exportable import check_exportable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from nextclick.models.base import Model
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("nextclick.artifact")
 
 ENCODER = "encoder.onnx"
-FACTS = "nextclick"  # key of the metadata
 TOLERANCE = 1e-4  # largest accepted difference of a query, relative above 1
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime")
 _LENGTHS = (1, 2, 3, 7)  # of the sessions that compare the graph with the model
@@ -84,7 +84,7 @@ def _write(model: Any, file: Path, weights: Path, prefix: str) -> None:
     facts = _facts(model, prefix)
     graph = SessionGraph(model.encoder)
     clicks = np.ones(4, dtype=np.int32)
-    feed = session_feed(facts["reads"], clicks, None, 0.0, 0)
+    feed = session_feed(facts.reads, clicks, None, 0.0, 0)
     inputs = {name: torch.from_numpy(array) for name, array in feed.items()}
     try:
         program = onnx_program(
@@ -93,32 +93,32 @@ def _write(model: Any, file: Path, weights: Path, prefix: str) -> None:
     except RuntimeError as error:  # the base of the errors of PyTorch's exporter
         reason = str(error).strip().partition("\n")[0]
         raise ConfigError(f"PyTorch's exporter reports {reason!r:.200}") from error
-    facts["evidence"] = [[one.kind, one.name, list(one.tensors)] for one in graph.recorded.evidence]
-    program.model.metadata_props[FACTS] = json.dumps(facts)
+    evidence = [(one.kind, one.name, tuple(one.tensors)) for one in graph.recorded.evidence]
+    program.model.metadata_props[KEY] = replace(facts, evidence=tuple(evidence)).to_json()
     _refer_to_weights(program.model, weights, prefix)
     program.save(file, external_data=False)
-    difference = _largest_difference(model, open_session(file), facts["reads"], QUERY)
+    difference = _largest_difference(model, open_session(file), facts.reads, QUERY)
     if not difference <= TOLERANCE:  # also if it is NaN
         file.unlink()
         raise ConfigError(f"its exported graph differs from the model by {difference:.2g}")
 
 
-def _facts(model: Any, prefix: str) -> dict[str, Any]:
+def _facts(model: Any, prefix: str) -> EncoderFacts:
     """What `ExportedModel` needs to know of the model."""
     table, bias = model.encoder.eval().table()
     named = {id(weight): name for name, weight in model.encoder.named_parameters()}
     if id(table) not in named or (bias is not None and id(bias) not in named):
         raise ConfigError("its item vectors are not among its weights")
-    return {
-        "model": model.name,
-        "config": asdict(model.config),
-        "capabilities": asdict(model.capabilities),
-        "reads": sorted(model.requires(model.config)),
-        "prefix": prefix,
-        "table": named[id(table)],
-        "bias": None if bias is None else named[id(bias)],
-        "n_users": model.n_users,
-    }
+    return EncoderFacts(
+        model=model.name,
+        config=asdict(model.config),
+        capabilities=model.capabilities,
+        reads=tuple(sorted(model.requires(model.config))),
+        prefix=prefix,
+        table=named[id(table)],
+        bias=None if bias is None else named[id(bias)],
+        n_users=model.n_users,
+    )
 
 
 def _refer_to_weights(program: Any, weights: Path, prefix: str) -> None:
@@ -141,7 +141,7 @@ def _refer_to_weights(program: Any, weights: Path, prefix: str) -> None:
             )  # fmt: skip
 
 
-def _largest_difference(model: Any, session: Any, reads: list[str], output: str) -> float:
+def _largest_difference(model: Any, session: Any, reads: Collection[str], output: str) -> float:
     """The largest difference of the queries of random sessions, relative above 1."""
     from nextclick.core.session_batch import SessionBatch
     from nextclick.models.exported.exported_model import session_feed

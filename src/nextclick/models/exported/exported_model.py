@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import field, make_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -13,8 +12,8 @@ from safetensors.numpy import load_file
 from nextclick.core.array_checks import check_finite
 from nextclick.core.item_similarity import vector_similarity
 from nextclick.errors import ArtifactError, ConfigError
-from nextclick.models.base import Capabilities, Model
-from nextclick.models.exported.encoder_file import FACTS
+from nextclick.models.base import Model
+from nextclick.models.exported.encoder_facts import EncoderFacts
 from nextclick.models.features.feature_options import FeatureConfig
 from nextclick.models.model_explanation import ModelExplanation, attention_weights, top_neighbors
 
@@ -40,18 +39,18 @@ class ExportedModel(Model):
 
     reads: ClassVar[frozenset[str]]
 
-    def __init__(self, config: Any, facts: Mapping[str, Any], session: Any, weights_file: Path):
+    def __init__(self, config: Any, facts: EncoderFacts, session: Any, weights_file: Path):
         self.config = config
         self.weights_file = weights_file
-        self._session, self._prefix = session, facts["prefix"]
-        self._evidence = facts["evidence"]
-        self._n_users = facts["n_users"]
+        self._session, self._prefix = session, facts.prefix
+        self._evidence = facts.evidence
+        self._n_users = facts.n_users
         self._only_query = _only_requested_outputs()
         with safe_open(weights_file, framework="numpy") as file:
-            self._table = _finite(file, self._prefix + facts["table"])
+            self._table = _finite(file, self._prefix + facts.table)
             self._bias = None
-            if facts["bias"] is not None:
-                self._bias = _finite(file, self._prefix + facts["bias"])
+            if facts.bias is not None:
+                self._bias = _finite(file, self._prefix + facts.bias)
 
     @classmethod
     def load(cls, file: Path, weights_file: Path) -> ExportedModel:
@@ -62,20 +61,44 @@ class ExportedModel(Model):
             weights_file: the arrays of the model, which the graph refers to.
 
         Raises:
-            ArtifactError: ONNX Runtime cannot load the graph.
+            ArtifactError: ONNX Runtime cannot load the graph, or it does not belong to the weights.
             ArrayError: the item vectors are not finite.
         """
         session = open_session(file)
-        facts = json.loads(session.get_modelmeta().custom_metadata_map[FACTS])
-        config = _config(facts["model"], facts["config"])
+        facts = EncoderFacts.of_metadata(session.get_modelmeta().custom_metadata_map, file)
+        config = _config(facts.model, facts.config)
         members = {
-            "name": facts["model"],
+            "name": facts.model,
             "Config": type(config),
-            "default_capabilities": Capabilities(**facts["capabilities"]),
-            "reads": frozenset(facts["reads"]),
+            "default_capabilities": facts.capabilities,
+            "reads": frozenset(facts.reads),
         }
         model_type: type[ExportedModel] = type(cls.__name__, (cls,), members)
-        return model_type(config, facts, session, weights_file)
+        model = model_type(config, facts, session, weights_file)
+        width = session.get_outputs()[0].shape[-1]
+        if model._table.ndim != 2 or model._table.shape[1] != width:
+            raise ArtifactError(
+                f"{file}: the graph has queries of {width} numbers, the item vectors in "
+                f"{weights_file.name} have the shape {model._table.shape}; train again"
+            )
+        return model
+
+    def check_origin(self, model: str, config: Any, folder: Path) -> None:
+        """Check that the graph was made from a model.
+
+        Args:
+            model: the name of the model.
+            config: its parameters.
+            folder: the artifact, for the message.
+
+        Raises:
+            ArtifactError: it was made from another model, or with other parameters.
+        """
+        if (self.name, vars(self.config)) != (model, vars(config)):
+            raise ArtifactError(
+                f"{folder}: the exported encoder is that of another training of {self.name}, not "
+                f"that of {model} in the manifest; train again"
+            )
 
     @classmethod
     def requires(cls, config: Any) -> frozenset[str]:
