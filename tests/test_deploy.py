@@ -196,8 +196,14 @@ class Replica(http.server.BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
+    def do_GET(self):
+        self._answer()
+
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer()
+
+    def _answer(self):
         self.send_response(200)
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -206,17 +212,28 @@ class Replica(http.server.BaseHTTPRequestHandler):
         pass
 
 
+def proxy_command(program, folder, port, replicas):
+    """The command and the environment of a proxy on a port, before servers on other ports."""
+    config = {"nginx": "nginx.conf", "haproxy": "haproxy.cfg"}[program]
+    if program == "haproxy":
+        addresses = {f"REPLICA_{n}": f"127.0.0.1:{own}" for n, own in enumerate(replicas, 1)}
+        return ["haproxy", "-f", str(DEPLOY / config)], {"LISTEN": f"127.0.0.1:{port}", **addresses}
+    text = (DEPLOY / config).read_text().replace("listen 8000", f"listen 127.0.0.1:{port}")
+    for n, own in enumerate(replicas, 1):
+        text = text.replace(f"10.0.0.{n}:8000", f"127.0.0.1:{own}")
+    (folder / config).write_text(text)
+    return ["nginx", "-p", str(folder), "-c", str(folder / config), "-g", "daemon off;"], {}
+
+
 @contextlib.contextmanager
-def nginx(folder, replicas):
-    """The address of nginx before these ports."""
+def proxied(program, folder, replicas):
+    """The address of a click, sent through a proxy."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    text = (DEPLOY / "nginx.conf").read_text().replace("listen 8000", f"listen 127.0.0.1:{port}")
-    for n, replica in enumerate(replicas, 1):
-        text = text.replace(f"10.0.0.{n}:8000", f"127.0.0.1:{replica}")
-    (folder / "nginx.conf").write_text(text)
-    command = ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-g", "daemon off;"]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+    command, settings = proxy_command(program, folder, port, replicas)
+    with subprocess.Popen(
+        command, env={**os.environ, **settings}, stderr=subprocess.DEVNULL
+    ) as process:
         try:
             for _ in range(500):
                 with contextlib.suppress(OSError):
@@ -228,9 +245,10 @@ def nginx(folder, replicas):
             process.terminate()
 
 
-def test_nginx_leaves_out_a_server_that_is_away(tmp_path):
-    if shutil.which("nginx") is None:
-        pytest.skip("no nginx on the PATH")
+@pytest.mark.parametrize("program", ["nginx", "haproxy"])
+def test_a_server_that_is_away_is_left_out(tmp_path, program):
+    if shutil.which(program) is None:
+        pytest.skip(f"no {program} on the PATH")
     with contextlib.ExitStack() as stack:
         ports = []
         for _ in range(3):
@@ -241,7 +259,7 @@ def test_nginx_leaves_out_a_server_that_is_away(tmp_path):
             stack.callback(server.shutdown)
         server.shutdown()
         server.server_close()
-        address = stack.enter_context(nginx(tmp_path, ports))
+        address = stack.enter_context(proxied(program, tmp_path, ports))
         for _ in range(12):
             with urllib.request.urlopen(address, data=b"{}", timeout=10) as response:
                 assert response.status == 200
