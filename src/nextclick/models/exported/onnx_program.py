@@ -23,9 +23,8 @@ PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 OPSET = 20
 BATCH, LENGTH = "batch", "length"  # names of the dynamic axes
-_EXTERNAL_BYTES = (
-    1 << 30
-)  # a protobuf file has at most 2 GiB; larger weights get a file of their own
+# a protobuf file has at most 2 GiB; larger weights get a file of their own
+_EXTERNAL_BYTES = 1 << 30
 
 
 def save_onnx(
