@@ -48,7 +48,7 @@ def test_the_norm_of_a_long_embedding_has_no_effect():
 def test_attention_is_causal_and_not_normalized():
     encoder = spread_weights(small_model("stamp")).encoder
     clicks = encoder.items(torch.tensor([[1, 2, 3]]))
-    weights = encoder.attention(clicks, clicks)[0]
+    weights = encoder.attention(clicks, clicks, clicks)[0]
     assert (weights.triu(1) == 0).all()
     assert not torch.allclose(weights.sum(dim=1), torch.ones(3), atol=0.01)
 

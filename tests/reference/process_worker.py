@@ -83,7 +83,11 @@ SPLIT = {
     ),
     "split-asars": (
         "asars",
-        _SAMPLED | _NO_DROPOUT | {"user_dropout": 0, "time_dropout": 0, "history": "all"},
+        _SAMPLED
+        | _NO_DROPOUT
+        | {"user_dropout": 0, "time_dropout": 0, "history": "all"}
+        # Adam makes steps of one length of the gradients near 0 that its decays have
+        | {"optimizer": "sgd", "learning_rate": 0.5},
     ),
     "split-sasrec": ("sasrec", _SAMPLED | {"dropout": 0}),
     "split-stamp": ("stamp", _SAMPLED),
