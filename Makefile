@@ -19,10 +19,9 @@ demo: .venv-demo/ready
 test: .venv-test/ready
 	.venv-test/bin/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-# the tests of `prepare --engine spark`, which need Java 17 or later on the PATH; SPARK_TESTS="-k shards"
-# selects some
+# the tests of `prepare --engine spark`, which need Java 17 or later on the PATH
 test-spark: .venv-test/spark-ready
-	.venv-test/bin/python -m pytest --run-spark -m spark $(SPARK_TESTS) tests/data/spark
+	.venv-test/bin/python -m pytest --run-spark -m spark tests/data/spark
 
 # the slow tests; prints one line for each
 nightly: .venv-test/ready

@@ -31,8 +31,13 @@ def store(tmp_path_factory):
     return prepare(folder / "log.parquet", folder / "store", options=options).store
 
 
-@pytest.mark.parametrize("gap", ["causal", "elapsed"])
-@pytest.mark.parametrize("variant", ["user_att", "user_cat", "time_att", "time_cat", "time_user"])
+@pytest.mark.parametrize(
+    ("variant", "gap"),
+    [
+        ("user_att", "causal"), ("user_cat", "causal"), ("time_att", "elapsed"),
+        ("time_cat", "elapsed"), ("time_user", "causal"), ("time_user", "elapsed"),
+    ],
+)  # fmt: skip
 def test_the_served_answer_is_the_offline_one(store, tmp_path, variant, gap):
     config = QUICK | {"variant": variant, "gap": gap, "history": "none"}
     train(store, "asars", tmp_path / "model", config=config)
@@ -48,7 +53,7 @@ def test_the_served_answer_is_the_offline_one(store, tmp_path, variant, gap):
 
 
 HISTORIES = {
-    **{name: {"history": name} for name in ("auto", "attention", "repeat", "state", "all")},
+    **{name: {"history": name} for name in ("auto", "all")},
     "chain": {"history": "none", "history_chain": "carried"},
     "deviation": {"variant": "time_user", "history": "none", "history_deviation": True},
 }

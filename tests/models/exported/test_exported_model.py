@@ -30,7 +30,7 @@ pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 pytest.importorskip("onnxscript", reason="needs the extra onnx")
 pytestmark = pytest.mark.encoders
 
-SOME = ("asars", "csrm", "sasrec", "cosine-gru")
+SOME = ("asars", "csrm", "cosine-gru")
 
 
 @pytest.fixture(scope="module")
