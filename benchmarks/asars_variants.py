@@ -53,6 +53,13 @@ STEPS: dict[str, dict[str, Any]] = {
     "gru": {"cell": "gru"},
 }
 HISTORIES = ("attention", "repeat", "attention-repeat", "state", "all")
+FURTHER_INPUTS: dict[str, dict[str, Any]] = {
+    "history_drift": {"history_drift": True},
+    "dwell": {"history_dwell": True},
+    "deviation": {"history_deviation": True},
+    "cut chain": {"history_chain": "cut"},
+    "chain": {"history_chain": "carried"},
+}
 MORE_HISTORY: dict[str, dict[str, Any]] = {
     "time_att, history=repeat, dwell": {
         "variant": "time_att", "history": "repeat", "history_dwell": True,
@@ -64,13 +71,7 @@ MORE_HISTORY: dict[str, dict[str, Any]] = {
         f"time_user, history=attention-repeat, {name}": {
             "variant": "time_user", "history": "attention-repeat", **change,
         }
-        for name, change in {
-            "history_drift": {"history_drift": True},
-            "dwell": {"history_dwell": True},
-            "deviation": {"history_deviation": True},
-            "cut chain": {"history_chain": "cut"},
-            "chain": {"history_chain": "carried"},
-        }.items()
+        for name, change in FURTHER_INPUTS.items()
     },
     "time_user, drift": {"variant": "time_user", "history": "none", "drift": True},
     "time_user, history_drift": {
