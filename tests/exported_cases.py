@@ -5,8 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from nextclick import prepare
 from nextclick.artifact import Artifact
+from nextclick.data.options import PrepareOptions, SplitOptions
 from nextclick.models.model_registry import model_class
+from nextclick.simulation.simulate import simulate
+from nextclick.simulation.simulation_config import SimulationConfig
 from reference.neural_cases import spread_weights
 
 MAX_LENGTH = 8
@@ -74,3 +78,11 @@ def untrained_model(store, name, **values):
     trained = dict.fromkeys(("part", "seed", "seconds", "counts", "data_fingerprint", "protocol"))
     users = store.users if "users" in cls.requires(config) else None
     return Artifact(model, store.items, support, trained, users)
+
+
+def prepared_shop(folder):
+    """The store of a small simulated shop with users and times."""
+    config = SimulationConfig(events=3_000, items=80, users=60, days=5, categories=5)
+    simulate(config, folder / "log.parquet")
+    options = PrepareOptions(split=SplitOptions(kind="fraction"))
+    return prepare(folder / "log.parquet", folder / "store", options=options).store

@@ -9,19 +9,23 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from exported_cases import CASES, FURTHER_CASES, MAX_LENGTH, untrained, untrained_model
-from nextclick import export_onnx, load, prepare, train
+from exported_cases import (
+    CASES,
+    FURTHER_CASES,
+    MAX_LENGTH,
+    prepared_shop,
+    untrained,
+    untrained_model,
+)
+from nextclick import export_onnx, load, train
 from nextclick.core import extra_packages
 from nextclick.core.manifests import check_folder
 from nextclick.core.session_batch import SessionBatch
 from nextclick.core.topk import dense_top
 from nextclick.core.vocabulary import Vocabulary as SavedVocabulary
-from nextclick.data.options import PrepareOptions, SplitOptions
 from nextclick.errors import ArtifactError, ConfigError, OutputError, ScoringError, SourceError
 from nextclick.export.onnx_export import graph_feed
 from nextclick.models.neural.youtube_dnn import YouTubeDNN, YouTubeDNNEncoder
-from nextclick.simulation.simulate import simulate
-from nextclick.simulation.simulation_config import SimulationConfig
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
@@ -31,11 +35,7 @@ K = 20
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("shop")
-    config = SimulationConfig(events=3_000, items=80, users=60, days=5, categories=5)
-    simulate(config, folder / "log.parquet")
-    options = PrepareOptions(split=SplitOptions(kind="fraction"))
-    return prepare(folder / "log.parquet", folder / "store", options=options).store
+    return prepared_shop(tmp_path_factory.mktemp("shop"))
 
 
 @pytest.fixture(scope="module")

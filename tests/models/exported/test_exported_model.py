@@ -10,21 +10,24 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from exported_cases import CASES, FURTHER_CASES, MAX_LENGTH, untrained, untrained_model
-from nextclick import prepare
+from exported_cases import (
+    CASES,
+    FURTHER_CASES,
+    MAX_LENGTH,
+    prepared_shop,
+    untrained,
+    untrained_model,
+)
 from nextclick.artifact import Artifact
 from nextclick.core.file_digests import MANIFEST
 from nextclick.core.manifests import write_manifest
 from nextclick.core.session_batch import SessionBatch
-from nextclick.data.options import PrepareOptions, SplitOptions
 from nextclick.errors import ArtifactError, ConfigError
 from nextclick.models.exported import encoder_file
 from nextclick.models.exported.exported_model import ExportedModel
 from nextclick.models.exported.served_models import pytorch_notice
 from nextclick.serving import Recommender
 from nextclick.serving.request import RecommendationRequest, to_batch
-from nextclick.simulation.simulate import simulate
-from nextclick.simulation.simulation_config import SimulationConfig
 
 pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 pytest.importorskip("onnxscript", reason="needs the extra onnx")
@@ -35,11 +38,7 @@ SOME = ("asars", "csrm", "cosine-gru")
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("shop")
-    config = SimulationConfig(events=3_000, items=80, users=60, days=5, categories=5)
-    simulate(config, folder / "log.parquet")
-    options = PrepareOptions(split=SplitOptions(kind="fraction"))
-    return prepare(folder / "log.parquet", folder / "store", options=options).store
+    return prepared_shop(tmp_path_factory.mktemp("shop"))
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,7 @@ from nextclick.core.filtered_topk import NO_MASK
 from nextclick.serving.search.bounded_kernels import (
     AXES,
     LANES,
+    NO_BIAS,
     quantize,
     quantize_query,
     search_blocks,
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 _ITEMS_PER_CHUNK = 1 << 16  # items transformed at once in float64, which bounds the memory
 # lower limits of the second moments, as shares of their mean: directions unseen in the sample
 _MIN_ITEM_MOMENT, _MIN_QUERY_MOMENT = 1e-6, 0.03
-_NO_BIAS = np.empty(0, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,7 +145,7 @@ class BoundedIndex:
             query, self.center, self.transform, len(self.axis_scale)
         )
         codes, starts, step, error = quantize_query(groups, self.axis_scale)
-        bias = _NO_BIAS if self.bias is None else self.bias
+        bias = NO_BIAS if self.bias is None else self.bias
         masks = NO_MASK if request.allowed is None else request.allowed[None]
         items, scores, lowest, share_read = search_blocks(
             self.codes, self.scale, self.error, self.max_error, self.tail_norm, self.max_norm,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 LANES = 64  # items of a block
 AXES = 16  # axes of a group; the bound is checked after each group
+NO_BIAS = np.empty(0, dtype=np.float32)  # of a table without biases
 _MAX_CODE, _CODE_OFFSET = 7, 8  # codes -7..7 are stored as 1..15
 _MAX_QUERY_CODE = 127  # products of 16 axes fit into 16 bits
 # candidate clipping ranges, as shares of the largest coordinate; the one of least error is used

@@ -25,7 +25,7 @@ from nextclick.core.filtered_topk import NO_MASK
 from nextclick.core.filtered_topk_kernels import is_excluded
 from nextclick.core.topk_kernels import insert
 from nextclick.models.ops.kernels import kth_largest
-from nextclick.serving.search.bounded_kernels import score_item
+from nextclick.serving.search.bounded_kernels import NO_BIAS, score_item
 
 if TYPE_CHECKING:
     from nextclick.core.types import AnyArray, BoolArray, Float32Array, Int32Array
@@ -38,7 +38,6 @@ _MAX_QUERY_CODE, _MAX_SUM = 2**15 - 1, 2**31 - 1  # products of a row fit into 3
 _MAX_SPREAD = 1.01  # longest over shortest vector
 _FLOAT_ERROR = 2.0**-21  # of the roundings to float32
 _SHARE_READ = 0.5  # what one query costs, as a share of reading the index of `bounded_exact`
-NO_BIAS = np.empty(0, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,7 +21,7 @@ from nextclick.core.filtered_topk import NO_MASK
 from nextclick.core.filtered_topk_kernels import is_excluded
 from nextclick.core.topk_kernels import insert
 from nextclick.serving.search.bounded_exact import balancing_axes, with_bias, with_one
-from nextclick.serving.search.bounded_kernels import score_item
+from nextclick.serving.search.bounded_kernels import NO_BIAS, score_item
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,6 @@ _MIN_SHARE = 1e-6  # of an axis on which the vectors are equal, relative to the 
 _SIZE_STEP = 64  # requests with the same number of candidates are searched at once
 _MASK_RESERVE = 1.3  # the share of allowed items varies among the candidates
 _MAX_SHARE = 1 / 32  # candidates of all items; above, the exact search is as fast
-_NO_BIAS = np.empty(0, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,7 +142,7 @@ class QuantizedIndex:
     def _rerank(
         self, query: Float32Array, request: ResolvedRequest, candidates: Int32Array
     ) -> tuple[Int32Array, Float32Array] | None:
-        bias = _NO_BIAS if self.bias is None else self.bias
+        bias = NO_BIAS if self.bias is None else self.bias
         masks = NO_MASK if request.allowed is None else request.allowed[None]
         items, scores, lowest, n_allowed = best_of_candidates(
             candidates, self.table, bias, query, request.k, request.excluded, masks
