@@ -32,6 +32,7 @@ CASES = {
     "cosine-gru": ("cosine-gru", {"width": 6}),
     "cosine-gru times": ("cosine-gru", {"width": 6, "times": True}),
     "asars": ("asars", _ASARS),
+    "sr-gnn": ("sr-gnn", {"width": 6}),
 }
 FURTHER_CASES = {
     "asars elapsed": ("asars", _ASARS | {"gap": "elapsed", "bins": "log", "cell": "gru"}),
@@ -43,6 +44,10 @@ FURTHER_CASES = {
     "narm without softmax": ("narm", _EMBEDDED | {"attention_norm": "none"}),
     "sasrec post": ("sasrec", {"width": 6, "norm": "post"}),
     "lgsr a": ("lgsr", {"width": 6, "variant": "a", "residual": False}),
+    "lgsr h": ("lgsr", {"width": 6, "variant": "h"}),
+    "sr-gnn counted": ("sr-gnn", {"width": 6, "edges": "counted", "steps": 2}),
+    "sr-gnn global": ("sr-gnn", {"width": 6, "variant": "global", "steps": 3}),
+    "sr-gnn local": ("sr-gnn", {"width": 6, "variant": "local"}),
     "wavenet without residual": ("wavenet", {"width": 4, "residual": False, "kernel": 2}),
     "asars readout": (
         "asars",

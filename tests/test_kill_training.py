@@ -98,8 +98,8 @@ def kill(model, store, folder, kills):
     return killed
 
 
-def test_a_killed_training_goes_on_as_if_it_had_not_been(store, tmp_path):
-    assert kill("gru4rec", store, tmp_path, 1) == 1
+def test_a_killed_training_goes_on_as_if_it_had_not_been(small_store, tmp_path):
+    assert kill("gru4rec", small_store, tmp_path, 1) == 1
 
 
 def killed_after_saving(store, output, monkeypatch, **arguments):

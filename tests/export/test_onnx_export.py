@@ -283,10 +283,8 @@ def test_what_is_not_exported_of_a_blend(blend, tmp_path, member, message):
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
-        ("sr-gnn", {}, "sr-gnn cannot be exported, .* serve it with `nextclick serve`, or export"),
-        ("lessr", {}, "lessr cannot be exported, because compiled kernels outside the network"),
+        ("lessr", {}, "lessr cannot be exported, .* serve it with `nextclick serve`, or export"),
         ("tasrec", {}, "tasrec cannot be exported, because compiled kernels outside the network"),
-        ("lgsr", {"variant": "h"}, "lgsr cannot be exported, because compiled kernels outside"),
         ("asars", {"history": "repeat"}, "asars with history=repeat cannot be exported, because"),
         ("asars", {"gap": "oracle"}, "gap=oracle cannot be exported, because it reads the time to"),
     ],

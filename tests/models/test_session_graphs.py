@@ -53,8 +53,8 @@ def test_states_of_three_prefixes_by_hand():
     assert step.successors.bounds.tolist() == [0, 0, 1, 1, 2, 3]
     assert step.successors.source.tolist() == [1, 1, 0]
     assert step.predecessors.share.tolist() == step.successors.share.tolist() == [1.0, 1.0, 1.0]
-    assert graph.click_bounds.tolist() == [0, 1, 3, 6]
-    assert graph.clicks.tolist() == [0, 1, 2, 3, 4, 3]
+    assert graph.clicks.bounds.tolist() == [0, 1, 3, 6]
+    assert graph.clicks.states.tolist() == [0, 1, 2, 3, 4, 3]
     assert graph.last.tolist() == [0, 2, 3]
     assert graph.cells.tolist() == [0, 1, 2]
 
@@ -73,7 +73,7 @@ def test_prefixes_share_equal_states():
     items = padded([list(range(1, 31))])
     graph = session_graph(items, all_prefixes(items))
     assert len(graph.steps[0].own) == 2 * 30 - 1
-    assert len(graph.clicks) == 30 * 31 / 2
+    assert len(graph.clicks.states) == 30 * 31 / 2
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
@@ -94,14 +94,15 @@ def test_every_state_equals_that_of_its_prefix_alone(steps, edges):
                     part = slice(bounds[v], bounds[v + 1])
                     new[v] += factor * (share[part] @ states[source[part]])
             states = new
-        assert len(graph.click_bounds) == len(cells) + 1
+        assert len(graph.clicks.bounds) == len(cells) + 1
         for p, cell in enumerate(cells):
             prefix = prefix_of(items, cell)
             into, out_of = adjacency(prefix, edges)
             expected = value[distinct(prefix)]
             for _ in range(steps):
                 expected = 0.5 * expected + 2 * into @ expected - 3 * out_of @ expected
-            clicks = graph.clicks[graph.click_bounds[p] : graph.click_bounds[p + 1]].numpy()
+            bounds = graph.clicks.bounds
+            clicks = graph.clicks.states[bounds[p] : bounds[p + 1]].numpy()
             nodes = [distinct(prefix).index(item) for item in prefix]
             np.testing.assert_allclose(states[clicks], expected[nodes], rtol=1e-5, atol=1e-5)
             assert graph.last[p] == clicks[-1]

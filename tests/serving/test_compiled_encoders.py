@@ -8,19 +8,11 @@ import torch
 
 from nextclick.models.dataset_info import DatasetInfo
 from nextclick.models.neural.cosine_gru import CosineGRU, CosineGRUConfig
-from nextclick.models.neural.sr_gnn import SRGNN, SRGNNConfig
 from nextclick.models.ops.gap_bins import GapBins
 from nextclick.serving.request import RecommendationRequest, ResolvedRequest, to_batch
-from nextclick.serving.search.encoder_kernels import sigmoid_
+from nextclick.serving.search.compiled_cosine_gru import sigmoid_
 from nextclick.serving.search.session_encoders import session_encoder
 from reference.neural_cases import N, small_model, spread_weights
-
-SR_GNN = [
-    {"variant": variant, "edges": edges, "steps": steps}
-    for variant in ("hybrid", "global", "local")
-    for edges in ("binary", "counted")
-    for steps in (1, 2)
-]
 
 
 def wishes(rng):
@@ -46,16 +38,6 @@ def check(model, asked):
         one = compiled.query(wish)
         expected = model.queries(to_batch([wish]))[0]
         np.testing.assert_allclose(one, expected, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("values", SR_GNN, ids=lambda v: " ".join(map(str, v.values())))
-def test_sr_gnn(values):
-    torch.manual_seed(0)
-    model = spread_weights(SRGNN(SRGNNConfig(width=6, max_length=7, **values), N))
-    asked = wishes(np.random.default_rng(0))
-    clicks = [[3, 3], [1, 2, 1, 2, 1], [4, 4, 4, 5, 4, 5]]  # edges to oneself, and several times
-    again = [replace(asked[0], clicks=np.array(one, dtype=np.int32)) for one in clicks]
-    check(model, asked + again)
 
 
 @pytest.mark.parametrize("width", [6, 7])  # four columns at a time, and a rest

@@ -96,7 +96,7 @@ def test_killed_at_random_steps_and_resumed(name, tmp_path):
     if "steps" not in name:
         assert len(expected[1]) == (3 if name == "last" else 5 if expected[2] == 3 else 6)
     draw = random.Random(name)
-    for number in range(5):
+    for number in range(3):
         folder = tmp_path / f"killed-{number}"
         # progress reports the first step before the first checkpoint
         with pytest.raises(KilledError):

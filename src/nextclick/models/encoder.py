@@ -93,7 +93,7 @@ class Encoder(nn.Module, ABC):
         """The record of `prepare_prefixes` for one prefix per row, for an exported graph.
 
         An encoder whose record can be computed by operations of PyTorch implements this method. One
-        that implements only `prepare_prefixes`, such as a graph network, cannot be exported.
+        that implements only `prepare_prefixes`, such as LESSR, cannot be exported.
 
         Args:
             items: (B, T) int64.

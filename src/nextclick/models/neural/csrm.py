@@ -64,7 +64,7 @@ from nextclick.models.ops.layers import (
 from nextclick.models.ops.nearest_rows import EMPTY, nearest, weighted_rows
 from nextclick.models.ops.prefix_inputs import (
     TensorRecord,
-    given_or_built,
+    built_for_all,
     last_cells,
     scatter_to_batch,
 )
@@ -168,7 +168,7 @@ class CSRMEncoder(Encoder):
 
     def forward(self, items: Tensor, prefixes: CSRMPrefixes | None = None) -> Tensor:
         """(B, T, D) queries of (B, T) items."""
-        prefixes = given_or_built(prefixes, self.prepare_prefixes, items)
+        prefixes = prefixes or built_for_all(self.prepare_prefixes, items)
         cells = prefixes.cells
         clicks = self.embedding_dropout(self.items(items))  # (B, T, d)
         lengths = row_lengths(items)  # batches in the order of time are mostly padding

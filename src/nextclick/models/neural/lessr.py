@@ -48,7 +48,7 @@ from nextclick.models.model_explanation import record_attention
 from nextclick.models.neural_model import ATTENTIVE, NeuralModel
 from nextclick.models.ops.layers import Dropout, clamp_norm, clear_padding_, item_embedding
 from nextclick.models.ops.lessr_graph import LESSRGraphs, lessr_graphs
-from nextclick.models.ops.prefix_inputs import given_or_built, scatter_to_batch
+from nextclick.models.ops.prefix_inputs import built_for_all, scatter_to_batch
 from nextclick.models.ops.segments import group_energy, group_softmax, group_sum
 from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS, TRAINING_SPACE
 
@@ -116,7 +116,7 @@ class LESSREncoder(Encoder):
 
     def forward(self, items: Tensor, prefixes: LESSRGraphs | None = None) -> Tensor:
         """(B, T, D) queries of (B, T) items."""
-        graphs = given_or_built(prefixes, self.prepare_prefixes, items)
+        graphs = prefixes or built_for_all(self.prepare_prefixes, items)
         if self.training:
             self._limit_norms()
         embeddings = self.items(items.flatten().index_select(0, graphs.nodes))  # (V, d)

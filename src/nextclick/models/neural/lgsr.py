@@ -51,7 +51,7 @@ from nextclick.models.ops.layers import Dropout, clear_padding_, item_embedding
 from nextclick.models.ops.lgsr_graph import ItemGraphTask
 from nextclick.models.ops.prefix_inputs import (
     TensorRecord,
-    given_or_built,
+    built_for_all,
     last_cells,
     scatter_to_batch,
     tensors,
@@ -194,7 +194,7 @@ class LGSREncoder(Encoder):
 
     def forward(self, items: Tensor, prefixes: LatestClicks | None = None) -> Tensor:
         """(B, T, D) queries of (B, T) items."""
-        prefixes = given_or_built(prefixes, self.prepare_prefixes, items)
+        prefixes = prefixes or built_for_all(self.prepare_prefixes, items)
         latest = prefixes.latest  # (P, K)
         states = self.states(latest)  # (P, K, D)
         last = states[:, 0]  # (P, D), f_t

@@ -45,10 +45,10 @@ from nextclick.core.search_space import Choice, IntRange, Space
 from nextclick.models.encoder import Encoder
 from nextclick.models.model_explanation import record_attention
 from nextclick.models.neural_model import ATTENTIVE, NEURAL, NeuralModel
+from nextclick.models.ops.dense_graphs import DenseGraph, dense_graph
 from nextclick.models.ops.layers import clear_padding_, item_embedding
-from nextclick.models.ops.prefix_inputs import given_or_built, scatter_to_batch
-from nextclick.models.ops.segments import group_energy, group_sum
-from nextclick.models.ops.session_graphs import NeighborStates, SessionGraph, session_graph
+from nextclick.models.ops.prefix_inputs import built_for_all, scatter_to_batch
+from nextclick.models.ops.session_graphs import SessionGraph, session_graph
 from nextclick.models.presets import SAMPLED_SOFTMAX_OF_GRAPHS, TRAINING_SPACE
 
 if TYPE_CHECKING:
@@ -103,24 +103,29 @@ class SRGNNEncoder(Encoder):
         counted = self.config.edges == "counted"
         return session_graph(items, cells, steps=self.config.steps, counted=counted)
 
-    def forward(self, items: Tensor, prefixes: SessionGraph | None = None) -> Tensor:
+    def last_prefixes(self, items: Tensor, last: Tensor) -> DenseGraph:
+        """See `Encoder.last_prefixes`."""
+        counted = self.config.edges == "counted"
+        return dense_graph(items, last, steps=self.config.steps, counted=counted)
+
+    def forward(self, items: Tensor, prefixes: SessionGraph | DenseGraph | None = None) -> Tensor:
         """(B, T, D) queries of (B, T) items."""
-        graph = given_or_built(prefixes, self.prepare_prefixes, items)
+        graph = prefixes or built_for_all(self.prepare_prefixes, items)
         states = self.network(self.items(items).flatten(0, 1), graph)  # (V, D)
         last = states.index_select(0, graph.last)  # (P, D)
         if self.config.variant == "local":
             return scatter_to_batch(last, graph.cells, items)
         beta = self.attention(states, last, graph)  # (E,)
         record_attention("attention-pooling", beta[None])
-        session = group_sum(states, graph.clicks, graph.click_bounds, beta)  # (P, D)
+        session = graph.clicks.sum(states, beta)  # (P, D)
         if self.config.variant == "hybrid":
             session = self.output(torch.cat([session, last], dim=-1))
         return scatter_to_batch(session, graph.cells, items)
 
-    def attention(self, states: Tensor, last: Tensor, graph: SessionGraph) -> Tensor:
+    def attention(self, states: Tensor, last: Tensor, graph: SessionGraph | DenseGraph) -> Tensor:
         """(E,) β, the weight of each click of each prefix."""
         query, key = self.attend_last(last), self.attend_each(states)  # (P, D), (V, D)
-        return group_energy(query, key, self.attend, graph.clicks, graph.click_bounds)
+        return graph.clicks.energy(query, key, self.attend)
 
     def table(self) -> tuple[Tensor, Tensor | None]:
         """The shared embedding, without bias."""
@@ -138,7 +143,7 @@ class GatedGraph(nn.Module):
         self.out_of_bias = nn.Parameter(torch.zeros(width))  # b_out
         self.gates = nn.GRUCell(2 * width, width)
 
-    def forward(self, states: Tensor, graph: SessionGraph) -> Tensor:
+    def forward(self, states: Tensor, graph: SessionGraph | DenseGraph) -> Tensor:
         """(V, D) states after the last step.
 
         Args:
@@ -146,16 +151,11 @@ class GatedGraph(nn.Module):
             graph: the graphs of the prefixes.
         """
         for step in graph.steps:
-            before = _messages(self.into(states), step.predecessors) + self.into_bias  # (V, D)
-            after = _messages(self.out_of(states), step.successors) + self.out_of_bias  # (V, D)
+            before = step.predecessors.sum(self.into(states)) + self.into_bias  # (V, D)
+            after = step.successors.sum(self.out_of(states)) + self.out_of_bias  # (V, D)
             own = states.index_select(0, step.own)  # (V, D)
             states = self.gates(torch.cat([before, after], dim=-1), own)  # (V, D)
         return states
-
-
-def _messages(states: Tensor, neighbors: NeighborStates) -> Tensor:
-    """(V, D) weighted sums over the neighbors of each state."""
-    return group_sum(states, neighbors.source, neighbors.bounds, neighbors.share)
 
 
 class SRGNN(NeuralModel):

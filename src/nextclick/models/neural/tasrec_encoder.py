@@ -16,8 +16,7 @@ from nextclick.models.encoder import Encoder
 from nextclick.models.model_explanation import record_attention
 from nextclick.models.neural.sr_gnn import GatedGraph
 from nextclick.models.ops.layers import Dropout, clear_padding_, item_embedding
-from nextclick.models.ops.prefix_inputs import TensorRecord, given_or_built, scatter_to_batch
-from nextclick.models.ops.segments import group_energy, group_sum
+from nextclick.models.ops.prefix_inputs import TensorRecord, built_for_all, scatter_to_batch
 from nextclick.models.ops.session_graphs import (
     SessionGraph,
     clicks_without_graph,
@@ -154,13 +153,13 @@ class TASRecEncoder(Encoder):
 
     def forward(self, items: Tensor, prefixes: TASRecGraphs | None = None) -> Tensor:
         """(B, T, D) queries of (B, T) items."""
-        graphs = given_or_built(prefixes, self.prepare_prefixes, items)
+        graphs = prefixes or built_for_all(self.prepare_prefixes, items)
         graph = graphs.session
         states = self.dropout(self.states(items, graphs))  # (V, D), z
         last = states.index_select(0, graph.last)  # (P, D)
         beta = self.attention(states, last, graph)  # (E,)
         record_attention("attention-pooling", beta[None])
-        session = group_sum(states, graph.clicks, graph.click_bounds, beta)  # (P, D)
+        session = graph.clicks.sum(states, beta)  # (P, D)
         queries = self.output(torch.cat([session, last], dim=-1))  # (P, D)
         return scatter_to_batch(queries, graph.cells, items)
 
@@ -178,7 +177,7 @@ class TASRecEncoder(Encoder):
     def attention(self, states: Tensor, last: Tensor, graph: SessionGraph) -> Tensor:
         """(E,) β, the weight of each click of each prefix."""
         query, key = self.attend_last(last), self.attend_each(states)  # (P, D), (V, D)
-        return group_energy(query, key, self.attend, graph.clicks, graph.click_bounds)
+        return graph.clicks.energy(query, key, self.attend)
 
     def table(self) -> tuple[Tensor, Tensor | None]:
         """The shared embedding, without bias and without the temporal graph."""

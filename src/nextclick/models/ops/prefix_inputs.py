@@ -54,20 +54,13 @@ def last_cells(items: Tensor, last: Tensor) -> Tensor:
     return torch.arange(B, device=items.device) * T + last
 
 
-def given_or_built(
-    prefixes: Inputs | None,
-    build: Callable[[Int64Array, Int64Array, None], Inputs],
-    items: Tensor,
-) -> Inputs:
-    """The inputs that an encoder was given, or those that it builds for all prefixes.
+def built_for_all(build: Callable[[Int64Array, Int64Array, None], Inputs], items: Tensor) -> Inputs:
+    """The inputs that an encoder builds for all prefixes, where it was given none.
 
     Args:
-        prefixes: the inputs that were given, or None.
         build: the encoder's `prepare_prefixes`.
         items: (B, T) int64.
     """
-    if prefixes is not None:
-        return prefixes
     clicks = items.cpu().numpy()
     return build(clicks, all_prefixes(clicks), None).to(items.device)
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from nextclick.models.ops.prefix_inputs import TensorRecord, tensors
+from nextclick.models.ops.segments import group_energy, group_sum
 from nextclick.models.ops.session_graph_kernels import graph_states
 
 if TYPE_CHECKING:
@@ -39,6 +40,37 @@ class NeighborStates(TensorRecord):
     source: Tensor
     bounds: Tensor
     share: Tensor
+
+    def sum(self, states: Tensor) -> Tensor:
+        """(V, D) weighted sums of the (M, D) states of the neighbors."""
+        return group_sum(states, self.source, self.bounds, self.share)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PrefixClicks(TensorRecord):
+    """The clicks of P prefixes, in CSR form.
+
+    Attributes:
+        states: (E,) int64, the final state of the node of each click, grouped by prefix.
+        bounds: (P + 1,) int64; prefix p is `states[bounds[p]:bounds[p + 1]]`.
+    """
+
+    states: Tensor
+    bounds: Tensor
+
+    def energy(self, query: Tensor, key: Tensor, weight: Tensor) -> Tensor:
+        """(E,) Σ_h v_h σ(q_ph + k_h) of each click.
+
+        Args:
+            query: (P, H), q.
+            key: (V, H), k.
+            weight: (H,), v.
+        """
+        return group_energy(query, key, weight, self.states, self.bounds)
+
+    def sum(self, states: Tensor, weight: Tensor) -> Tensor:
+        """(P, D) sums of the (V, D) states of the clicks, with their weights (E,)."""
+        return group_sum(states, self.states, self.bounds, weight)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,15 +96,13 @@ class SessionGraph(TensorRecord):
         cells: (P,) int64, the cell of the last click of each prefix, ascending.
         steps: one entry for each step of the network. The states before the first step are the
             B * T cells; the state of a node is then the cell of its first click.
-        clicks: (E,) int64, the final state of the node of each click, grouped by prefix.
-        click_bounds: (P + 1,) int64; prefix p is `clicks[click_bounds[p]:click_bounds[p + 1]]`.
+        clicks: the final states of the clicks of each prefix.
         last: (P,) int64, the final state of the last click.
     """
 
     cells: Tensor
     steps: tuple[GraphStep, ...]
-    clicks: Tensor
-    click_bounds: Tensor
+    clicks: PrefixClicks
     last: Tensor
 
     def state_cells(self) -> Tensor:
@@ -127,7 +157,6 @@ def _session_graph(
     return SessionGraph(
         cells=torch.from_numpy(cells),
         steps=tuple(steps),
-        clicks=torch.from_numpy(clicks),
-        click_bounds=torch.from_numpy(bounds),
+        clicks=PrefixClicks(*tensors(clicks, bounds)),
         last=torch.from_numpy(last),
     )

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numba
 import numpy as np
 
-from nextclick.serving.search.encoder_kernels import sigmoid_
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -200,3 +198,29 @@ def _counts(clicks: Int32Array, most: int) -> tuple[Int32Array, Int32Array]:
                 own[t] += j <= t
         own[t], total[t] = min(own[t], most) - 1, min(total[t], most) - 1
     return own, total
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract"})
+def sigmoid_(x: Float32Array) -> None:
+    """Replace (n,) numbers by σ(x), with an absolute error of 1e-7, by vector instructions.
+
+    exp(-x) = 2^n exp(r), n an integer, |r| ≤ log(2) / 2. The Taylor series of exp(r) has seven
+    terms, and 2^n is the float32 whose exponent has the bits n + 127.
+    """
+    powers = np.empty(len(x), np.int32)
+    for i in range(len(x)):
+        y = x[i] * np.float32(-1.4426950408889634)  # in units of log(2)
+        y = min(max(y, np.float32(-126)), np.float32(126))
+        n = np.floor(y + np.float32(0.5))
+        r = (y - n) * np.float32(0.6931471805599453)
+        series = np.float32(1 / 120) + r * np.float32(1 / 720)
+        series = np.float32(1 / 24) + r * series
+        series = np.float32(1 / 6) + r * series
+        series = np.float32(1 / 2) + r * series
+        series = np.float32(1) + r * series
+        powers[i] = (np.int32(n) + np.int32(127)) << np.int32(23)
+        # x - x is 0, and keeps NaN, which the limits of y remove
+        x[i] = np.float32(1) + r * series + (x[i] - x[i])
+    twos = powers.view(np.float32)
+    for i in range(len(x)):
+        x[i] = np.float32(1) / (np.float32(1) + x[i] * twos[i])

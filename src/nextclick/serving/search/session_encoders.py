@@ -1,8 +1,7 @@
 """Encoders that compute the query of one session at a time, without a call of PyTorch.
 
-The exported encoder of a model runs in ONNX Runtime. Two models have compiled kernels: SR-GNN,
-whose session graph PyTorch does not export, and Cosine-GRU, whose kernel is faster than its graph
-for short sessions. Tests compare all of them with the modules of the models.
+The exported encoder of a model runs in ONNX Runtime. Cosine-GRU has compiled kernels, which are
+faster than its graph for short sessions. Tests compare both with the modules of the models.
 """
 
 from __future__ import annotations
@@ -30,15 +29,7 @@ def session_encoder(model: Any) -> SessionEncoder | None:
     exported = isinstance(model, ExportedModel)
     if model.name == "cosine-gru" and not model.config.times:
         return CompiledCosineGRU(model.config, model.weights() if exported else model.state())
-    if exported:
-        return ExportedEncoder(model)
-    from nextclick.models.neural.sr_gnn import SRGNNEncoder
-
-    if isinstance(model.encoder, SRGNNEncoder):
-        from nextclick.serving.search.compiled_sr_gnn import CompiledSRGNN
-
-        return CompiledSRGNN(model.encoder)
-    return None
+    return ExportedEncoder(model) if exported else None
 
 
 class ExportedEncoder:
