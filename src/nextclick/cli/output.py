@@ -169,12 +169,12 @@ def print_json(schema: str, results: dict[str, Any]) -> None:
 
 
 def format_score(value: float, digits: int = 4) -> str:
-    """Format a score without an exponent, however large it is.
+    """Format a score without an exponent, however large it is, and zero without a sign.
 
-    >>> [format_score(n) for n in (0.05, 12.3456, -1271.4, 43_210.9)]
-    ['0.05', '12.35', '-1,271', '43,211']
+    >>> [format_score(n) for n in (0.05, 12.3456, -1271.4, 43_210.9, -0.0)]
+    ['0.05', '12.35', '-1,271', '43,211', '0']
     """
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:z.{digits}g}"
 
 
 def table(
