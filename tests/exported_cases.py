@@ -61,10 +61,20 @@ FURTHER_CASES = {
     },
 }
 
+SERVED_CASES = {
+    "asars attention-repeat": ("asars", _ASARS | {"history": "attention-repeat", "cell": "gru"}),
+    "asars attention": ("asars", _ASARS | {"history": "attention", "variant": "time_cat"}),
+    "asars dwell": (
+        "asars",
+        _ASARS | {"history": "repeat", "history_dwell": True, "history_deviation": True},
+    ),
+}
+"""Those whose graph reads earlier sessions: in an artifact only."""
+
 
 def untrained(store, case):
     """An artifact of a case with random weights, and the ids of a store."""
-    name, values = (CASES | FURTHER_CASES)[case]
+    name, values = (CASES | FURTHER_CASES | SERVED_CASES)[case]
     return untrained_model(store, name, **values)
 
 

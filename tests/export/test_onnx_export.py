@@ -286,6 +286,7 @@ def test_what_is_not_exported_of_a_blend(blend, tmp_path, member, message):
         ("lessr", {}, "lessr cannot be exported, .* serve it with `nextclick serve`, or export"),
         ("tasrec", {}, "tasrec cannot be exported, because compiled kernels outside the network"),
         ("asars", {"history": "repeat"}, "asars with history=repeat cannot be exported, because"),
+        ("asars", {"history": "attention", "first_click": True}, "history=attention cannot be"),
         ("asars", {"gap": "oracle"}, "gap=oracle cannot be exported, because it reads the time to"),
     ],
 )

@@ -6,7 +6,8 @@ import torch
 from test_asars_history import HISTORY, HOUR, batch_of, small_asars
 
 from nextclick.core.session_history import SessionHistory
-from nextclick.models.ops.earlier_sessions import deviations_of, history_inputs
+from nextclick.models.ops.earlier_sessions import history_inputs
+from nextclick.models.ops.history_arrays import deviations_of
 
 DAY = 24 * HOUR
 

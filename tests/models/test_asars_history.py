@@ -13,8 +13,9 @@ from nextclick.core.session_history import SessionHistory
 from nextclick.core.sessions import Sessions
 from nextclick.models.dataset_info import DatasetInfo
 from nextclick.models.neural.asars import ASARS, ASARSConfig
-from nextclick.models.ops.earlier_sessions import age_rows, dwell_rows, history_inputs
+from nextclick.models.ops.earlier_sessions import history_inputs
 from nextclick.models.ops.gap_bins import GapBins
+from nextclick.models.ops.history_arrays import age_rows, dwell_rows
 from nextclick.training.encoder_inputs import EncoderInputs
 from reference.neural_cases import spread_weights
 

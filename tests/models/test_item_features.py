@@ -18,6 +18,7 @@ from nextclick.core.manifests import rewrite_manifest
 from nextclick.core.vocabulary import Vocabulary
 from nextclick.data.options import FilterOptions, ItemOptions, SplitOptions
 from nextclick.errors import ArtifactError, ConfigError
+from nextclick.models.exported.exported_model import ExportedModel
 from nextclick.models.features.item_embedding import ItemEmbedding
 from nextclick.models.features.item_features import (
     Feature,
@@ -236,11 +237,19 @@ def test_a_trained_model_ranks_items_without_a_click(
     # twelve items share the category of a session
     assert result["metrics"]["recall@12"]["value"] > 0.8
     loaded = Artifact.load(tmp_path / "model")
-    assert_served_as_offline(loaded)
+    assert_served_as_offline(loaded, Recommender(loaded))
 
 
-def assert_served_as_offline(artifact: Artifact) -> None:
-    recommender = Recommender(artifact)
+@pytest.mark.encoders
+def test_an_exported_encoder_serves_items_without_a_click(store: Store, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript", reason="needs the extra onnx")
+    artifact = trained(store, "narm", tmp_path / "model")
+    recommender = Recommender.load(tmp_path / "model")
+    assert isinstance(recommender.artifact.model, ExportedModel)
+    assert_served_as_offline(artifact, recommender)
+
+
+def assert_served_as_offline(artifact: Artifact, recommender: Recommender) -> None:
     sessions: list[list[Any]] = [[1, 5, 9], [41, 45], [2, 42, 6, 2]]
     answers = recommender.recommend(sessions, k=50)
     resolved = [recommender.resolve(RecommendationRequest(s, 50)) for s in sessions]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from nextclick.core.types import AnyArray, Int64Array
-    from nextclick.models.ops.earlier_sessions import ScoreAdditions
+    from nextclick.models.ops.earlier_sessions import HistoryInputs, ScoreAdditions
     from nextclick.models.ops.gru_step import GRUStack
     from nextclick.models.ops.prefix_inputs import TensorRecord
     from nextclick.models.sharding.item_shards import ItemShards
@@ -40,6 +40,7 @@ class Encoder(nn.Module, ABC):
             computes the (U, D) vectors of (U,) items, for steps with sampled negatives; else None.
         last_only: whether `forward` may compute the query of the last prefix only, and return
             (B, 1, D): in an exported graph of one session, which has no padding.
+        exports_history: whether an exported graph of one session can read earlier sessions.
         mixes_rows: whether the queries of a row depend on other rows in training, as with a memory
             of sessions. Such an encoder cannot be trained by several processes.
         shards: the rows in this process, if they are split; `table` then has these rows only.
@@ -48,6 +49,7 @@ class Encoder(nn.Module, ABC):
     """
 
     last_only: bool = False
+    exports_history: bool = False
     mixes_rows: bool = False
     shards: ItemShards | None = None
     step_items: Tensor | None = None
@@ -115,6 +117,16 @@ class Encoder(nn.Module, ABC):
             inputs: the further inputs of `forward`, by name.
         """
         del queries, rows, inputs
+        return None
+
+    def row_additions(self, query: Tensor, history: HistoryInputs) -> Tensor | None:
+        """(K,) `additions` to the scores of `history.pair_items`; None for none.
+
+        Args:
+            query: (1, D), of one session.
+            history: the earlier sessions of its visitor.
+        """
+        del query, history
         return None
 
     def begin_epoch(self) -> None:

@@ -14,6 +14,7 @@ from exported_cases import (
     CASES,
     FURTHER_CASES,
     MAX_LENGTH,
+    SERVED_CASES,
     prepared_shop,
     untrained,
     untrained_model,
@@ -24,6 +25,7 @@ from nextclick.core.manifests import write_manifest
 from nextclick.core.session_batch import SessionBatch
 from nextclick.errors import ArtifactError, ConfigError
 from nextclick.models.exported import encoder_file
+from nextclick.models.exported.exportable import check_exportable
 from nextclick.models.exported.exported_model import ExportedModel
 from nextclick.models.exported.served_models import pytorch_notice
 from nextclick.serving import Recommender
@@ -33,7 +35,8 @@ pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 pytest.importorskip("onnxscript", reason="needs the extra onnx")
 pytestmark = pytest.mark.encoders
 
-SOME = ("asars", "csrm", "cosine-gru")
+ALL = CASES | FURTHER_CASES | SERVED_CASES
+SOME = ("asars", "asars attention-repeat", "csrm", "cosine-gru")
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +59,19 @@ def requests_of(recommender, rng):
     for n in (*range(1, MAX_LENGTH + 1), MAX_LENGTH + 4):
         for known in (False, True):
             items = rng.integers(1, min(n_items, 2 * n) + 1, n)
+            earlier = [
+                (artifact.items.raw_ids(rng.integers(1, 9, length)), -5000.0 * (n - length))
+                for length in range(1, n)
+            ]
             times = np.cumsum(rng.exponential(60.0, n)).tolist() if known else None
             user = users.raw(int(rng.integers(1, len(users) + 1))) if known and users else None
             session = artifact.items.raw_ids(items)
             now = times[-1] + 7.5 if known else None
-            found.append(RecommendationRequest(session, 5, times=times, user=user, now=now))
+            found.append(
+                RecommendationRequest(
+                    session, 5, times=times, user=user, now=now, history=earlier * known
+                )
+            )
     return [recommender.resolve(one) for one in found]
 
 
@@ -105,7 +116,7 @@ def test_served_as_trained(store, tmp_path, case):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", [case for case in CASES | FURTHER_CASES if case not in SOME])
+@pytest.mark.parametrize("case", [case for case in ALL if case not in SOME])
 def test_served_as_trained_in_every_variant(store, tmp_path, case):
     check_case(store, tmp_path / "model", case)
 
@@ -203,7 +214,7 @@ def test_a_missing_package_leaves_the_model_to_pytorch(store, tmp_path, monkeypa
 
 
 def test_models_that_need_pytorch_have_no_notice(store):
-    assert pytorch_notice(untrained_model(store, "sr-gnn", width=4).model) is None
+    assert pytorch_notice(untrained_model(store, "lessr", width=4).model) is None
     assert pytorch_notice(untrained(store, "asars").model) is not None
 
 
@@ -275,3 +286,17 @@ def test_a_model_that_answers_requests_cannot_be_saved(narm, tmp_path):
     artifact = Recommender.load(narm).artifact
     with pytest.raises(ConfigError, match="was loaded to answer requests"):
         artifact.save(tmp_path / "again")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"history": "state"}, "asars with history=state cannot be exported"),
+        ({"history": "attention", "history_chain": "cut"}, "and history_chain"),
+        ({"history": "repeat", "first_click": True}, "first_click=true cannot be exported, becau"),
+    ],
+)
+def test_histories_that_pytorch_reads(store, values, message):
+    model = untrained_model(store, "asars", **values).model
+    with pytest.raises(ConfigError, match=message):
+        check_exportable(model, batches=False)

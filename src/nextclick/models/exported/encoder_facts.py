@@ -32,7 +32,7 @@ class EncoderFacts:
     model: str
     config: dict[str, Any]
     capabilities: Capabilities
-    reads: tuple[Literal["times", "users"], ...]
+    reads: tuple[Literal["times", "users", "history", "features"], ...]
     prefix: str
     table: str
     bias: str | None

@@ -20,10 +20,12 @@ from nextclick.models.exported.encoder_facts import KEY, EncoderFacts
 from nextclick.models.exported.exportable import check_exportable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from nextclick.core.session_batch import SessionBatch
     from nextclick.models.base import Model
+    from nextclick.models.exported.exported_model import ExportedModel
 
 log = logging.getLogger("nextclick.artifact")
 
@@ -55,7 +57,7 @@ def write_encoders(model: Model, folder: Path, weights: str) -> None:
         return
     for member, one, prefix in _neural(model):
         try:
-            check_exportable(one)
+            check_exportable(one, batches=False)
             _write(one, folder / encoder_name(member), folder / weights, prefix)
         except (ConfigError, ArtifactError) as error:
             log.info("%s is served by PyTorch: %s", one.name, error)
@@ -67,29 +69,26 @@ def _neural(model: Any) -> Iterator[tuple[int | None, Any, str]]:
     if model.capabilities.composite:
         members = [(m, one, f"members.{m}.") for m, one in enumerate(model.members)]
     for member, one, prefix in members:
-        capabilities = one.capabilities
-        if capabilities.neural and capabilities.product_scores and one.shards is None:
+        if one.capabilities.neural and one.shards is None:
             yield member, one, prefix
 
 
 def _write(model: Any, file: Path, weights: Path, prefix: str) -> None:
-    import torch
-
-    from nextclick.models.exported.exported_model import open_session, session_feed
+    from nextclick.models.exported.exported_model import ExportedModel, OneSession, session_feed
     from nextclick.models.exported.onnx_program import onnx_program
-    from nextclick.models.exported.session_graph import QUERY, SessionGraph
+    from nextclick.models.exported.session_graph import AXES, SessionGraph, as_inputs
 
     if next(model.encoder.parameters()).device.type != "cpu":
         model = type(model).from_state(model.state(), model.config)
-    facts = _facts(model, prefix)
-    graph = SessionGraph(model.encoder)
-    clicks = np.ones(4, dtype=np.int32)
-    feed = session_feed(facts.reads, clicks, None, 0.0, 0)
-    inputs = {name: torch.from_numpy(array) for name, array in feed.items()}
+    facts, capabilities = _facts(model, prefix), model.capabilities
+    graph = SessionGraph(model.encoder, has_additions=not capabilities.product_scores)
+    batch = _random_sessions(model, np.random.default_rng(0))
+    longest = OneSession.of(batch, len(batch) - 1)
+    feed = session_feed(longest, facts.reads, model.max_length, capabilities.earlier_sessions)
+    inputs = as_inputs(feed)
+    axes = {name: AXES[name] for name in inputs}
     try:
-        program = onnx_program(
-            graph, inputs, graph.output_names, max_length=model.max_length, batched=False
-        )
+        program = onnx_program(graph, inputs, axes, graph.output_names, max_length=model.max_length)
     except RuntimeError as error:  # the base of the errors of PyTorch's exporter
         reason = str(error).strip().partition("\n")[0]
         raise ConfigError(f"PyTorch's exporter reports {reason!r:.200}") from error
@@ -97,7 +96,7 @@ def _write(model: Any, file: Path, weights: Path, prefix: str) -> None:
     program.model.metadata_props[KEY] = replace(facts, evidence=tuple(evidence)).to_json()
     _refer_to_weights(program.model, weights, prefix)
     program.save(file, external_data=False)
-    difference = _largest_difference(model, open_session(file), facts.reads, QUERY)
+    difference = _largest_difference(model, ExportedModel.load(file, weights), batch)
     if not difference <= TOLERANCE:  # also if it is NaN
         file.unlink()
         raise ConfigError(f"its exported graph differs from the model by {difference:.2g}")
@@ -141,27 +140,31 @@ def _refer_to_weights(program: Any, weights: Path, prefix: str) -> None:
             )  # fmt: skip
 
 
-def _largest_difference(model: Any, session: Any, reads: Collection[str], output: str) -> float:
-    """The largest difference of the queries of random sessions, relative above 1."""
+def _random_sessions(model: Any, rng: np.random.Generator) -> SessionBatch:
+    """Sessions of several lengths, the longest last, with times, users and earlier sessions."""
     from nextclick.core.session_batch import SessionBatch
-    from nextclick.models.exported.exported_model import session_feed
+    from nextclick.core.session_history import EarlierClicks, SessionHistory
 
-    rng = np.random.default_rng(0)
-    largest = 0.0
-    for length in _LENGTHS:
-        clicks = rng.integers(1, model.n_items + 1, length, dtype=np.int32)
-        gaps = np.append(0.0, rng.exponential(60.0, length - 1)).astype(np.float32)
-        user, waited = int(rng.integers(0, (model.n_users or 0) + 1)), float(rng.exponential(60.0))
-        batch = SessionBatch(
-            items=clicks[None],
-            lengths=np.array([length], dtype=np.int32),
-            gaps=gaps[None],
-            users=np.array([user], dtype=np.int32),
-            time_since_last_click=np.array([waited], dtype=np.float32),
-        )
-        feed = session_feed(reads, clicks, gaps, waited, user, model.max_length)
-        (query,) = session.run([output], feed)
-        expected = model.queries(batch)
-        difference = np.abs(query - expected) / np.maximum(np.abs(expected), 1)
-        largest = max(largest, float(difference.max()))
-    return largest
+    def clicks(n: int) -> Any:
+        return rng.integers(1, model.n_items + 1, n, dtype=np.int32)
+
+    padded = SessionBatch.from_lists([clicks(length) for length in _LENGTHS])
+    B, T = padded.items.shape
+    history = [[EarlierClicks(clicks(n + 1), 1e5 / (n + 1)) for n in range(b)] for b in range(B)]
+    return replace(
+        padded,
+        gaps=rng.exponential(60.0, (B, T)).astype(np.float32),
+        users=rng.integers(0, (model.n_users or 0) + 1, (B,), dtype=np.int32),
+        time_since_last_click=rng.exponential(60.0, (B,)).astype(np.float32),
+        history=SessionHistory.from_lists(history),
+    )
+
+
+def _largest_difference(model: Any, exported: ExportedModel, batch: SessionBatch) -> float:
+    """The largest difference of queries, or of scores with additions, relative above 1."""
+    if model.capabilities.product_scores:
+        found, expected = exported.queries(batch), model.queries(batch)
+    else:
+        found, expected = exported.score(batch)[:, 1:], model.score(batch)[:, 1:]
+    difference = np.abs(found - expected) / np.maximum(np.abs(expected), 1)
+    return float(difference.max())

@@ -12,8 +12,13 @@ if TYPE_CHECKING:
 SERVE = "serve it with `nextclick serve`"
 
 
-def check_exportable(model: Model) -> None:
+def check_exportable(model: Model, *, batches: bool = True) -> None:
     """Check that a model can be exported to ONNX.
+
+    Args:
+        model: the model.
+        batches: whether the graph scores batches, as that of `nextclick export`. That of an
+            artifact has one session, and can read its earlier sessions.
 
     Raises:
         ConfigError: it cannot; the message says why, and what to do.
@@ -24,7 +29,7 @@ def check_exportable(model: Model) -> None:
             f"{name} cannot be exported, because it counts and has no network; {SERVE}, or "
             "export a neural model, such as narm"
         )
-    if capabilities.earlier_sessions:
+    if capabilities.earlier_sessions and (batches or not _exports_history(model)):
         raise ConfigError(
             f"{name} with history={_value(model, 'history')} cannot be exported, because it reads "
             f"the earlier sessions of the visitor; {SERVE}, or train it with history=none and "
@@ -36,6 +41,11 @@ def check_exportable(model: Model) -> None:
             f"{capabilities.leaky}, which is unknown at the prediction; train it with gap=causal "
             "or gap=elapsed"
         )
+    if capabilities.first_click:
+        raise ConfigError(
+            f"{name} with first_click=true cannot be exported, because it reads a start before "
+            f"the clicks; {SERVE}, or train it with first_click=false"
+        )
     if _reads_graphs(model):
         raise ConfigError(
             f"{name} cannot be exported, because compiled kernels outside the network build the "
@@ -45,6 +55,11 @@ def check_exportable(model: Model) -> None:
 
 def _value(model: Model, parameter: str) -> object:
     return getattr(model.config, parameter, "?")
+
+
+def _exports_history(model: Any) -> bool:
+    exports: bool = model.encoder.exports_history
+    return exports
 
 
 def _reads_graphs(model: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field, make_dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from safetensors import safe_open
@@ -11,21 +11,54 @@ from safetensors.numpy import load_file
 
 from nextclick.core.array_checks import check_finite
 from nextclick.core.item_similarity import vector_similarity
+from nextclick.core.session_history import SessionHistory
 from nextclick.errors import ArtifactError, ConfigError
 from nextclick.models.base import Model
 from nextclick.models.exported.encoder_facts import EncoderFacts
 from nextclick.models.features.feature_options import FeatureConfig
 from nextclick.models.model_explanation import ModelExplanation, attention_weights, top_neighbors
+from nextclick.models.ops.history_arrays import one_row_arrays
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from nextclick.core.item_similarity import ItemSimilarity
     from nextclick.core.session_batch import SessionBatch
+    from nextclick.core.session_history import EarlierClicks
     from nextclick.core.types import AnyArray, Float32Array, Int32Array
 
-_QUERY = "query"
+QUERY, ADDITIONS = "query", "additions"  # outputs of a graph
+
+
+class OneSession(NamedTuple):
+    """What a graph reads of one session.
+
+    Attributes:
+        clicks: (T,), the known clicks.
+        gaps: (T,) seconds since the click before, NaN if unknown; None if all are.
+        waited: seconds from the last click to the prediction.
+        user: index of the user, 0 for an unknown one.
+        history: the earlier sessions of the visitor, oldest first.
+    """
+
+    clicks: Int32Array
+    gaps: Float32Array | None = None
+    waited: float = 0.0
+    user: int = 0
+    history: Sequence[EarlierClicks] = ()
+
+    @classmethod
+    def of(cls, batch: SessionBatch, b: int) -> Self:
+        """Row b of a batch."""
+        n, since_last = int(batch.lengths[b]), batch.time_since_last_click
+        return cls(
+            clicks=batch.items[b, :n],
+            gaps=None if batch.gaps is None else batch.gaps[b, :n],
+            waited=0.0 if since_last is None else float(since_last[b]),
+            user=0 if batch.users is None else int(batch.users[b]),
+            history=() if batch.history is None else batch.history.row(b),
+        )
 
 
 class ExportedModel(Model):
@@ -45,7 +78,7 @@ class ExportedModel(Model):
         self._session, self._prefix = session, facts.prefix
         self._evidence = facts.evidence
         self._n_users = facts.n_users
-        self._only_query = _only_requested_outputs()
+        self._options = _only_requested_outputs()
         with safe_open(weights_file, framework="numpy") as file:
             self._table = _finite(file, self._prefix + facts.table)
             self._bias = None
@@ -135,25 +168,27 @@ class ExportedModel(Model):
             if name.startswith(self._prefix)
         }
 
-    def query(
-        self, clicks: Int32Array, gaps: Float32Array | None, waited: float, user: int
-    ) -> Float32Array:
-        """(D,) query of a session with at least one click; see `session_feed`."""
-        feed = session_feed(self.reads, clicks, gaps, waited, user, self.max_length)
-        query: Float32Array = self._session.run([_QUERY], feed, self._only_query)[0][0]
+    def query(self, session: OneSession) -> Float32Array:
+        """(D,) query of a session with at least one click."""
+        query: Float32Array = self._outputs([QUERY], session)[0][0]
         return query
 
     def queries(self, batch: SessionBatch) -> Float32Array:
         """(B, D) queries of B sessions, each with at least one click."""
-        return np.stack([self.query(*_row(batch, b)) for b in range(len(batch))])
+        return np.stack([self.query(OneSession.of(batch, b)) for b in range(len(batch))])
 
     def score(self, batch: SessionBatch) -> Float32Array:
         """(B, N + 1) float32 scores; all scores of an empty session are 0."""
         scores = np.zeros((len(batch), self.n_items + 1), dtype=np.float32)
+        names = [QUERY] if self.capabilities.product_scores else [QUERY, ADDITIONS]
         for b in np.flatnonzero(batch.lengths).tolist():
-            np.matmul(self._table, self.query(*_row(batch, b)), out=scores[b])
+            feed = self._feed(OneSession.of(batch, b))
+            query, *additions = self._session.run(names, feed, self._options)
+            np.matmul(self._table, query[0], out=scores[b])
             if self._bias is not None:
                 scores[b] += self._bias
+            if additions:
+                scores[b, feed["history.pair_items"][:-1]] += additions[0][:-1]
         return scores
 
     def item_similarity(self) -> ItemSimilarity:
@@ -163,10 +198,11 @@ class ExportedModel(Model):
     def explain(self, batch: SessionBatch, items: Int32Array) -> ModelExplanation:
         """The attention weights over the clicks of one session, or its neighbor sessions."""
         del items
-        clicks, gaps, waited, user = _row(batch, 0)
-        feed = session_feed(self.reads, clicks, gaps, waited, user, self.max_length)
-        outputs = iter(self._session.run(None, feed)[1:])
-        first = 0 if self.max_length is None else max(len(clicks) - self.max_length, 0)
+        session = OneSession.of(batch, 0)
+        names = [one.name for one in self._session.get_outputs()]
+        outputs = iter(self._outputs([n for n in names if n not in (QUERY, ADDITIONS)], session))
+        n_clicks = len(session.clicks)
+        first = 0 if self.max_length is None else max(n_clicks - self.max_length, 0)
         explanation = ModelExplanation()
         for kind, name, fields in self._evidence:
             arrays = {each: next(outputs) for each in fields}
@@ -177,6 +213,15 @@ class ExportedModel(Model):
                 positions = arrays.get("clicks", np.arange(len(weights))) + first
                 explanation.attention.append(attention_weights(name, weights, positions))
         return explanation
+
+    def _feed(self, session: OneSession) -> dict[str, AnyArray]:
+        return session_feed(
+            session, self.reads, self.max_length, self.capabilities.earlier_sessions
+        )
+
+    def _outputs(self, names: list[str], session: OneSession) -> list[AnyArray]:
+        outputs: list[AnyArray] = self._session.run(names, self._feed(session), self._options)
+        return outputs
 
     def state(self) -> dict[str, AnyArray]:
         """Not available.
@@ -196,23 +241,20 @@ class ExportedModel(Model):
 
 
 def session_feed(
+    session: OneSession,
     reads: Collection[str],
-    clicks: Int32Array,
-    gaps: Float32Array | None,
-    waited: float,
-    user: int,
     max_length: int | None = None,
+    earlier_sessions: int = 0,
 ) -> dict[str, AnyArray]:
     """The inputs of a graph for one session; the same as `SessionInputs` for one row.
 
     Args:
+        session: with at least one click.
         reads: inputs besides clicks: "times", "users".
-        clicks: (T,), the known clicks.
-        gaps: (T,) seconds since the click before, NaN if unknown; None if all are.
-        waited: seconds from the last click to the prediction.
-        user: index of the user, 0 for an unknown one.
         max_length: number of latest clicks; None is all.
+        earlier_sessions: number of latest earlier sessions.
     """
+    clicks, gaps = session.clicks, session.gaps
     first = 0 if max_length is None else max(len(clicks) - max_length, 0)
     feed: dict[str, AnyArray] = {"items": clicks[None, first:].astype(np.int64)}
     if "times" in reads:
@@ -221,11 +263,15 @@ def session_feed(
         if gaps is not None:
             read[0] = gaps[first:]
         read[0, 0] = 0.0
-        until_next = np.full((1, T), waited, dtype=np.float32)
+        until_next = np.full((1, T), session.waited, dtype=np.float32)
         until_next[0, :-1] = read[0, 1:]
         feed |= {"gaps": read, "waited": until_next}
     if "users" in reads:
-        feed["users"] = np.array([user], dtype=np.int64)
+        feed["users"] = np.array([session.user], dtype=np.int64)
+    if earlier_sessions:
+        history = SessionHistory.from_lists([session.history[-earlier_sessions:]])
+        arrays = one_row_arrays(history)
+        feed |= {f"history.{name}": array for name, array in arrays.items()}
     return feed
 
 
@@ -262,17 +308,6 @@ def _only_requested_outputs() -> Any:
     options = onnxruntime.RunOptions()
     options.add_run_config_entry("only_execute_path_to_fetches", "1")
     return options
-
-
-def _row(batch: SessionBatch, b: int) -> tuple[Int32Array, Float32Array | None, float, int]:
-    """The clicks, gaps, waited seconds and user of a row of a batch."""
-    n, since_last = int(batch.lengths[b]), batch.time_since_last_click
-    return (
-        batch.items[b, :n],
-        None if batch.gaps is None else batch.gaps[b, :n],
-        0.0 if since_last is None else float(since_last[b]),
-        0 if batch.users is None else int(batch.users[b]),
-    )
 
 
 def _config(model: str, values: Mapping[str, Any]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
@@ -22,7 +22,8 @@ PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 """What the export needs besides PyTorch."""
 
 OPSET = 20
-BATCH, LENGTH = "batch", "length"  # names of the dynamic axes
+Axes: TypeAlias = "tuple[str | None, ...]"
+BATCH, LENGTH = "batch", "length"  # names of dynamic axes
 # a protobuf file has at most 2 GiB; larger weights get a file of their own
 _EXTERNAL_BYTES = 1 << 30
 
@@ -49,36 +50,47 @@ def save_onnx(
     """
     for package in PACKAGES:
         import_extra(package, "onnx", "export")
-    program = onnx_program(module, inputs, lambda: outputs, max_length=max_length)
+    axes = {name: (BATCH, LENGTH)[: value.dim()] for name, value in inputs.items()}
+    program = onnx_program(module, inputs, axes, lambda: outputs, max_length=max_length)
     n_bytes = sum(weight.nbytes for weight in module.state_dict().values())
     program.save(file, external_data=n_bytes > _EXTERNAL_BYTES)
 
 
 def onnx_program(
     module: nn.Module,
-    inputs: Mapping[str, Tensor],
+    inputs: Mapping[str, Tensor | Mapping[str, Tensor]],
+    axes: Mapping[str, Axes | Mapping[str, Axes]],
     outputs: Callable[[], Sequence[str]],
     *,
     max_length: int | None,
-    batched: bool = True,
 ) -> ONNXProgram:
     """A module in evaluation mode as a program of ONNX.
 
     Args:
         module: takes the inputs by name.
-        inputs: see `save_onnx`; without `batched`, B is 1.
+        inputs: example values, at least 2 along each dynamic axis. A dict of tensors becomes inputs
+            named `NAME.KEY`.
+        axes: the names of the axes of each input, None for one of fixed size.
         outputs: returns the names of the outputs, once the module has computed them.
-        max_length: the largest T; None for no limit.
-        batched: whether the axis B is dynamic.
+        max_length: the largest size of the axis `LENGTH`; None for no limit.
 
     Raises:
         RuntimeError: PyTorch cannot export the module.
     """
-    axes: tuple[Any, Any] = (
-        torch.export.Dim(BATCH, min=1) if batched else torch.export.Dim.STATIC,
-        torch.export.Dim(LENGTH, min=1, max=max_length),
-    )
-    shapes = {name: dict(enumerate(axes[: value.dim()])) for name, value in inputs.items()}
+    sizes: dict[str, Any] = {}
+
+    def size(axis: str | None) -> Any:
+        if axis is None:
+            return torch.export.Dim.STATIC
+        largest = max_length if axis == LENGTH else None
+        return sizes.setdefault(axis, torch.export.Dim(axis, min=1, max=largest))
+
+    def shape(value: Axes | Mapping[str, Axes]) -> Any:
+        if isinstance(value, tuple):
+            return {n: size(axis) for n, axis in enumerate(value)}
+        return {name: shape(one) for name, one in value.items()}
+
+    shapes = {name: shape(value) for name, value in axes.items()}
     with _quiet(), torch.no_grad():
         # not left to `torch.onnx.export`, which fixes an axis that it cannot keep dynamic
         captured = torch.export.export(
@@ -86,7 +98,7 @@ def onnx_program(
         )
         program = torch.onnx.export(
             captured,
-            input_names=list(inputs),
+            input_names=_names(inputs),
             output_names=list(outputs()),
             opset_version=OPSET,
             dynamo=True,
@@ -95,6 +107,14 @@ def onnx_program(
     assert program is not None
     _remove_traces(program.model)
     return program
+
+
+def _names(inputs: Mapping[str, Any]) -> list[str]:
+    """The names of the inputs of the graph."""
+    names: list[str] = []
+    for name, value in inputs.items():
+        names += [name] if isinstance(value, torch.Tensor) else [f"{name}.{key}" for key in value]
+    return names
 
 
 def _remove_traces(model: Any) -> None:

@@ -75,11 +75,10 @@ def pytorch_notice(model: Any) -> str | None:
 def _could_be_exported(model: Model) -> bool:
     if isinstance(model, ExportedModel):
         return False
-    capabilities = model.capabilities
-    if not capabilities.neural or not capabilities.product_scores:
+    if not model.capabilities.neural:
         return False
     try:
-        check_exportable(model)
+        check_exportable(model, batches=False)
     except ConfigError:
         return False
     return True

@@ -41,7 +41,7 @@ Differences from the paper:
       history_drift      (11)  the same with the state of a GRU over the earlier sessions
       history_deviation  (12)  e_u(t) = e_u + α_u v dev_u(t), with a learned vector v: dev_u moves
                                the profile, as in the factor model that the paper extends. The
-                               paper does not define it: `ops.earlier_sessions.deviations_of`
+                               paper does not define it: `ops.history_arrays.deviations_of`
       history=repeat     (9)   b_{i,tbin} of the candidate's own past with the user: how often and
                                how long ago it was clicked
       history_dwell      (9)   the same by how long it was viewed then; bins are shared by all items
@@ -95,7 +95,7 @@ IMPROVED: dict[str, Any] = {
 }
 LEAST_RETURNING = 0.01
 """history=auto reads earlier sessions if so many sessions have one: a smaller share cannot repay a
-model that scores more slowly and cannot be exported."""
+model that scores more slowly and that `nextclick export` refuses."""
 
 
 class ASARS(NeuralModel):

@@ -73,6 +73,8 @@ class ASARSEncoder(Encoder):
             self.carried = CarriedChain(H, cut=config.history_chain == "cut")
         if "drift" in config.history_parts:
             self.drifted = CarriedDrift(d, H, config.user_width)
+        # states that are carried from session to session need loops
+        self.exports_history = not config.history_parts & {"state", "chain", "drift"}
         self.output = nn.Linear(feature_width, d, bias=False)  # W
 
     def _recurrent(self, n_inputs: int) -> nn.LSTM | GRU:
@@ -151,7 +153,8 @@ class ASARSEncoder(Encoder):
         if "attention" in config.history_parts:
             assert history is not None
             summaries = self.dropout(summarize(self.items, history))  # (Z, d)
-            features = torch.cat([features, self.earlier(hidden, summaries, history)], dim=-1)
+            read = self.earlier(hidden[:, self.queried], summaries, history)
+            features = torch.cat([features, read], dim=-1)
         queries: Tensor = self.output(self.output_dropout(features))  # (B, T, d), o
         if config.variant == "time_cat" and config.gap == "elapsed":
             assert waited is not None
@@ -181,6 +184,12 @@ class ASARSEncoder(Encoder):
             return None
         additions: ScoreAdditions = self.repeated(queries, rows, inputs["history"])
         return additions
+
+    def row_additions(self, query: Tensor, history: HistoryInputs) -> Tensor | None:
+        """See `Encoder.row_additions`."""
+        if "repeat" not in self.config.history_parts:
+            return None
+        return self.repeated.of_row(query, history)
 
     def attention(
         self,

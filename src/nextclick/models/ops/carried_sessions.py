@@ -22,7 +22,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from nextclick.models.ops.earlier_sessions import N_AGES
+from nextclick.models.ops.history_arrays import N_AGES
 from nextclick.models.ops.layers import normal_
 
 if TYPE_CHECKING:

@@ -20,28 +20,19 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import embedding_bag
 
-from nextclick.core.session_history import offsets_of, ranges
+from nextclick.models.ops.history_arrays import N_AGES, N_COUNTS, N_DWELLS, history_arrays
 from nextclick.models.ops.layers import normal_
-from nextclick.models.ops.prefix_inputs import TensorRecord, tensors
+from nextclick.models.ops.prefix_inputs import TensorRecord
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from nextclick.core.session_history import SessionHistory
-    from nextclick.core.types import Float32Array, Int64Array
     from nextclick.models.features.item_embedding import ItemEmbedding
-
-N_AGES = 16  # unknown, below an hour, and 14 times doubled: 1 to 2 hours, up to more than 11 months
-N_DWELLS = 12  # unknown, below 4 s, and 10 times doubled: 4 to 8 s, up to more than 34 minutes
-N_COUNTS = 4  # clicks on an item in earlier sessions: 1, 2, 3 or more; row 0 is not used
-BETA = 0.4
-_HOUR, _DAY = 3600.0, 86400.0
-_SHORT = 4.0  # seconds
 
 
 class ScoreAdditions(NamedTuple):
@@ -94,78 +85,8 @@ class HistoryInputs(TensorRecord):
 
 def history_inputs(history: SessionHistory) -> HistoryInputs:
     """The inputs of the layers for earlier sessions."""
-    B, S = len(history), max(int(history.counts.max(initial=0)), 1)
-    ages = age_rows(history.ages)
-    latest = history.first + history.counts - 1
-    steps = np.arange(S)
-    slots = np.where(steps < history.counts[:, None], latest[:, None] - steps + 1, 0)  # (B, S)
-    return HistoryInputs(
-        *tensors(
-            history.items.astype(np.int64),
-            history.offsets[:-1].copy(),
-            ages,
-            age_rows(-np.diff(history.ages, prepend=np.float32(np.nan))),
-            deviations_of(history),
-            slots,
-            np.diff(history.offsets),
-            *_pairs(history, ages, B),
-        )
-    )
-
-
-def deviations_of(history: SessionHistory) -> Float32Array:
-    """(B,) float32, dev_u(t) = sign(t - t_u) · |t - t_u|^β in days (Koren, 2009; β = 0.4).
-
-    t is the start of the session, and t_u the mean end of the earlier sessions whose age is known,
-    so that nothing after t is read and the sign is never negative. Without such a session it is 0.
-    """
-    session = ranges(history.first, history.counts)
-    row = np.repeat(np.arange(len(history)), history.counts)
-    ages = history.ages[session]
-    known = np.isfinite(ages)
-    sums = np.bincount(row[known], weights=ages[known], minlength=len(history))
-    counts = np.bincount(row[known], minlength=len(history))
-    days = np.maximum(sums, 0.0) / np.maximum(counts, 1) / _DAY
-    deviations: Float32Array = (days**BETA).astype(np.float32)
-    return deviations
-
-
-def age_rows(seconds: Float32Array) -> Int64Array:
-    """The row of each age: 0 if unknown, else 1 + the number of doublings from half an hour."""
-    return _doublings(seconds, _HOUR, N_AGES)
-
-
-def dwell_rows(seconds: Float32Array) -> Int64Array:
-    """The row of each dwell time: 0 if unknown, else 1 + the number of doublings from 2 s."""
-    return _doublings(seconds, _SHORT, N_DWELLS)
-
-
-def _doublings(seconds: Float32Array, unit: float, n_rows: int) -> Int64Array:
-    """0 if unknown, 1 below the unit, 2 up to twice the unit, and so on, up to `n_rows` - 1."""
-    units = np.maximum(seconds, 0.0) / unit
-    known = np.isfinite(units)
-    doublings = np.floor(np.log2(np.maximum(np.where(known, units, 0.0), 0.5))).astype(np.int64) + 2
-    return np.where(known, np.minimum(doublings, n_rows - 1), 0)
-
-
-def _pairs(
-    history: SessionHistory, ages: Int64Array, n_rows: int
-) -> tuple[Int64Array, Int64Array, Int64Array, Int64Array, Int64Array]:
-    """Offsets, items, counts, ages and dwell times of the distinct items of each row."""
-    session = ranges(history.first, history.counts)
-    row = np.repeat(np.arange(n_rows), history.counts)
-    lengths = np.diff(history.offsets)[session]
-    clicks = ranges(history.offsets[session], lengths)
-    items = history.items[clicks].astype(np.int64)
-    row, age = np.repeat(row, lengths), np.repeat(ages[session], lengths)
-    stride = int(items.max(initial=0)) + 1
-    # clicks are in the order of time: the last one of a pair is in its latest session
-    keys = (row * stride + items)[::-1]
-    distinct, last, counts = np.unique(keys, return_index=True, return_counts=True)
-    pair_row, pair_items = np.divmod(distinct, stride)
-    offsets = offsets_of(np.bincount(pair_row, minlength=n_rows).astype(np.int64))
-    dwells = dwell_rows(history.dwells[clicks][::-1][last])
-    return offsets, pair_items, np.minimum(counts, N_COUNTS - 1), age[::-1][last], dwells
+    arrays = history_arrays(history)
+    return HistoryInputs(**{name: torch.from_numpy(array) for name, array in arrays.items()})
 
 
 class HistoryAttention(nn.Module):
@@ -215,15 +136,35 @@ class RepeatedItems(nn.Module):
         prefix = torch.arange(len(rows), device=rows.device).repeat_interleave(counts)  # (K,)
         nth = torch.arange(len(prefix), device=rows.device) - (counts.cumsum(0) - counts)[prefix]
         pair = first[prefix] + nth
-        of_pair = self.count(history.pair_counts[pair]) + self.age(history.pair_ages[pair])
-        if self.dwell is not None:
-            of_pair = of_pair + self.dwell(history.pair_dwells[pair])
-        values = of_pair[:, 0] + self.read(queries)[prefix, 0]
+        values = self.of_pairs(history)[pair] + self.read(queries)[prefix, 0]
         return ScoreAdditions(prefix, history.pair_items[pair], values)
+
+    def of_row(self, query: Tensor, history: HistoryInputs) -> Tensor:
+        """(K,) additions to the scores of the `pair_items`, for a history of one row.
+
+        Args:
+            query: (1, d).
+            history: the earlier sessions.
+        """
+        additions: Tensor = self.of_pairs(history) + self.read(query)[:, 0]
+        return additions
+
+    def of_pairs(self, history: HistoryInputs) -> Tensor:
+        """(K,) the part of the additions that does not depend on the query."""
+        values: Tensor = self.count(history.pair_counts) + self.age(history.pair_ages)
+        if self.dwell is not None:
+            values = values + self.dwell(history.pair_dwells)
+        return values[:, 0]
 
 
 def summarize(items: ItemEmbedding, history: HistoryInputs) -> Tensor:
     """(Z, d) mean of the item vectors of each earlier session; 0 for one without known clicks."""
+    if torch.compiler.is_compiling():  # an exported graph has no bags
+        click = torch.arange(history.items.shape[0])  # `len` would fix the size
+        nth = click - history.starts[:, None]  # (Z, M)
+        in_session = ((nth >= 0) & (nth < history.lengths[:, None])).float()
+        shares = in_session / history.lengths[:, None].clamp(min=1)
+        return shares @ items.vectors()[history.items]
     means: Tensor = embedding_bag(
         history.items, items.vectors(), history.starts, mode="mean", sparse=items.sparse
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nextclick.models.exported.exported_model import ExportedModel
+from nextclick.models.exported.exported_model import ExportedModel, OneSession
 from nextclick.serving.search.compiled_cosine_gru import CompiledCosineGRU
 
 if TYPE_CHECKING:
@@ -40,6 +40,11 @@ class ExportedEncoder:
 
     def query(self, request: ResolvedRequest) -> Float32Array:
         """See `SessionEncoder`."""
-        return self._model.query(
-            request.clicks, request.gaps, request.time_since_last_click, request.user
+        one = OneSession(
+            request.clicks,
+            request.gaps,
+            request.time_since_last_click,
+            request.user,
+            request.history,
         )
+        return self._model.query(one)
