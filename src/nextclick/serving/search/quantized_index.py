@@ -10,6 +10,7 @@ candidates. They are scored from the original table, so the scores of an answer 
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -175,6 +176,8 @@ def import_faiss() -> Any:
     Raises:
         SourceError: it is not installed.
     """
+    # it logs each instruction set that its package has no library for
+    logging.getLogger("faiss.loader").setLevel(logging.WARNING)
     return import_extra("faiss", "faiss", "--min-recall")
 
 
