@@ -9,8 +9,8 @@ import torch
 from nextclick.core.session_batch import SessionBatch
 from nextclick.models.dataset_info import DatasetInfo
 from nextclick.models.neural.asars import ASARS, ASARSConfig
-from nextclick.models.neural.asars_encoder import triangle_softmax
 from nextclick.models.ops.gap_bins import GapBins
+from nextclick.models.ops.layers import triangle_softmax
 from reference.neural_asars import asars_query
 from reference.neural_cases import spread_weights
 

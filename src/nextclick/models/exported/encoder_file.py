@@ -74,8 +74,9 @@ def _neural(model: Any) -> Iterator[tuple[int | None, Any, str]]:
 
 
 def _write(model: Any, file: Path, weights: Path, prefix: str) -> None:
-    from nextclick.models.exported.exported_model import ExportedModel, OneSession, session_feed
+    from nextclick.models.exported.exported_model import ExportedModel
     from nextclick.models.exported.onnx_program import onnx_program
+    from nextclick.models.exported.session_feed import OneSession, session_feed
     from nextclick.models.exported.session_graph import AXES, SessionGraph, as_inputs
 
     if next(model.encoder.parameters()).device.type != "cpu":

@@ -21,6 +21,7 @@ from nextclick.models.ops.layers import (
     clear_padding_,
     item_embedding,
     normal_,
+    triangle_softmax,
 )
 
 if TYPE_CHECKING:
@@ -291,16 +292,3 @@ class ASARSEncoder(Encoder):
     def table(self) -> tuple[Tensor, Tensor | None]:
         """The shared embedding and the bias."""
         return self.items.vectors(), self.items.candidate_bias(self.bias)
-
-
-def triangle_softmax(energy: Tensor, own_energy: Tensor) -> Tensor:
-    """(B, T, T) weights of all prefixes: row t is a softmax over clicks 0..t.
-
-    Args:
-        energy: (B, 1, T) energy of each click in the rows after its own, or (B, T, T) energy of
-            each click in each of these rows.
-        own_energy: (B, T) energy of each click in its own row.
-    """
-    T = own_energy.shape[1]
-    diagonal = torch.eye(T, dtype=torch.bool, device=energy.device)
-    return causal_softmax(torch.where(diagonal, own_energy[:, :, None], energy))

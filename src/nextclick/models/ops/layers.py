@@ -129,3 +129,16 @@ def causal_softmax(energy: Tensor, *, last_only: bool = False) -> Tensor:
     T = energy.shape[-1]
     future = torch.ones(T, T, dtype=torch.bool, device=energy.device).triu(1)
     return energy.masked_fill(future, -torch.inf).softmax(dim=-1)
+
+
+def triangle_softmax(energy: Tensor, own_energy: Tensor) -> Tensor:
+    """(B, T, T) weights of all prefixes: row t is a softmax over clicks 0..t.
+
+    Args:
+        energy: (B, 1, T) energy of each click in the rows after its own, or (B, T, T) energy of
+            each click in each of these rows.
+        own_energy: (B, T) energy of each click in its own row.
+    """
+    T = own_energy.shape[1]
+    diagonal = torch.eye(T, dtype=torch.bool, device=energy.device)
+    return causal_softmax(torch.where(diagonal, own_energy[:, :, None], energy))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nextclick.models.exported.exported_model import ExportedModel, OneSession
+from nextclick.models.exported.exported_model import ExportedModel
+from nextclick.models.exported.session_feed import OneSession
 from nextclick.serving.search.compiled_cosine_gru import CompiledCosineGRU
 
 if TYPE_CHECKING:
