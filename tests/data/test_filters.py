@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextclick.data.click_counts import ClickCounts, remaining_lengths
+from nextclick.data.click_counts import ClickCounts
+from nextclick.data.click_passes import remaining_lengths
 from nextclick.data.filters import apply_filters
 from nextclick.data.options import FilterOptions
 from nextclick.data.session_table import SessionTable

@@ -8,12 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from nextclick.core.types import BoolArray, Int32Array, Int64Array
+    from nextclick.core.types import BoolArray, Int64Array
     from nextclick.data.click_table import ClickTable
-
-# arrays are counted in chunks, because bincount and cumsum copy their input
-_CHUNK_CLICKS = 4_000_000
-_CHUNK_SESSIONS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,23 +100,3 @@ class ClickCounts:
             users = int((np.bincount(known_users, minlength=n_users) > 0).sum())
         items = int((self.support > 0).sum())
         return TableCounts(self.n_clicks, int(alive.sum()), users, items)
-
-
-def remaining_lengths(keep: BoolArray, offsets: Int64Array) -> Int64Array:
-    """Return (S,) int64, the number of remaining clicks of each session."""
-    lengths = np.empty(len(offsets) - 1, dtype=np.int64)
-    for start in range(0, len(lengths), _CHUNK_SESSIONS):
-        bounds = offsets[start : start + _CHUNK_SESSIONS + 1]
-        n_before = np.zeros(bounds[-1] - bounds[0] + 1, dtype=np.int32)
-        np.cumsum(keep[bounds[0] : bounds[-1]], out=n_before[1:])
-        lengths[start : start + _CHUNK_SESSIONS] = np.diff(n_before[bounds - bounds[0]])
-    return lengths
-
-
-def count_items(items: Int32Array, keep: BoolArray, n_items: int) -> Int64Array:
-    """Return (n_items,) int64, the number of remaining clicks on each item."""
-    support = np.zeros(n_items, dtype=np.int64)
-    for start in range(0, len(items), _CHUNK_CLICKS):
-        chunk = slice(start, start + _CHUNK_CLICKS)
-        support += np.bincount(items[chunk][keep[chunk]], minlength=n_items)
-    return support

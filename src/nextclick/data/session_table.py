@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nextclick.data.click_counts import count_items, remaining_lengths
+from nextclick.data import click_passes
 from nextclick.data.part_writer import write_in_folder
 from nextclick.data.repeated_sessions import count_repeated_sessions
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from nextclick.core.remote_upload import OutputFolder
     from nextclick.core.types import BoolArray, Int32Array, Int64Array
     from nextclick.data.part_writer import PartArrays, WrittenPart
+
+_COMPILED_CLICKS = 1_000_000  # above which the compiled passes repay the import of numba
 
 
 @dataclass(slots=True)
@@ -44,27 +46,23 @@ class SessionTable:
     out_of_order: int = 0
     click_columns: tuple[Int32Array, ...] = ()
     columns: tuple[Int32Array, ...] = ()
+    _starts: Int64Array | None = field(default=None, init=False, repr=False)
+    _ends: Int64Array | None = field(default=None, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
     def starts(self) -> Int64Array | None:
         """(S,) the time of the first click of each session; the maximum for one without clicks."""
-        if self.times is None:
-            return None
-        starts = np.full(len(self), np.iinfo(np.int64).max)
-        non_empty = np.flatnonzero(np.diff(self.offsets))
-        starts[non_empty] = self.times[self.offsets[non_empty]]
-        return starts
+        if self._starts is None and self.times is not None:
+            self._starts = self._times_at(self.offsets[:-1], np.iinfo(np.int64).max)
+        return self._starts
 
     def ends(self) -> Int64Array | None:
         """(S,) the time of the last click of each session; the minimum for one without clicks."""
-        if self.times is None:
-            return None
-        ends = np.full(len(self), np.iinfo(np.int64).min)
-        non_empty = np.flatnonzero(np.diff(self.offsets))
-        ends[non_empty] = self.times[self.offsets[non_empty + 1] - 1]
-        return ends
+        if self._ends is None and self.times is not None:
+            self._ends = self._times_at(self.offsets[1:] - 1, np.iinfo(np.int64).min)
+        return self._ends
 
     def copy(self) -> SessionTable:
         """The same clicks with a mask of their own."""
@@ -88,23 +86,23 @@ class SessionTable:
 
     def remaining_lengths(self) -> Int64Array:
         """(S,) the number of remaining clicks of each session."""
-        return remaining_lengths(self.keep, self.offsets)
+        lengths: Int64Array = self._passes.remaining_lengths(self.keep, self.offsets)
+        return lengths
 
     def item_counts(self, n_items: int, sessions: BoolArray | None = None) -> Int64Array:
         """(n_items,) the number of remaining clicks on each item, in all or in some sessions."""
-        keep = self.keep if sessions is None else self.keep & self._clicks_of(sessions)
-        return count_items(self.items, keep, n_items)
+        counts: Int64Array = self._passes.count_items(
+            self.items, self.keep, self.offsets, sessions, n_items
+        )
+        return counts
 
     def drop_sessions(self, dropped: BoolArray) -> None:
         """Drop the sessions that are True in `dropped` (S,)."""
-        self.keep &= ~self._clicks_of(dropped)
+        self._passes.drop_sessions(self.keep, self.offsets, dropped)
 
     def drop_items(self, dropped: BoolArray, sessions: BoolArray | None = None) -> None:
         """Drop the clicks on the items that are True in `dropped`, in all or in some sessions."""
-        clicks = dropped[self.items]
-        if sessions is not None:
-            clicks &= self._clicks_of(sessions)
-        self.keep &= ~clicks
+        self._passes.drop_items(self.keep, self.items, self.offsets, dropped, sessions)
 
     def drop_repeats(self, sessions: BoolArray | None = None) -> None:
         """Drop each click on the item of the previous remaining click of its session."""
@@ -152,6 +150,20 @@ class SessionTable:
         """Write the remaining clicks of sessions as a part of a store."""
         return write_in_folder(self, part, name, output.path, shard_clicks)
 
-    def _clicks_of(self, sessions: BoolArray) -> BoolArray:
-        """(E,) whether the session of each click is True in `sessions` (S,)."""
-        return np.repeat(sessions, np.diff(self.offsets))
+    @property
+    def _passes(self) -> Any:
+        """The module that counts and drops clicks."""
+        if len(self.items) < _COMPILED_CLICKS:
+            return click_passes
+        from nextclick.data import click_kernels  # imports numba
+
+        return click_kernels
+
+    def _times_at(self, clicks: Int64Array, without: int) -> Int64Array:
+        """(S,) the times of a click (S,) of each session; `without` for one without clicks."""
+        assert self.times is not None
+        is_empty = self.offsets[1:] == self.offsets[:-1]
+        times = self.times[np.where(is_empty, 0, clicks)] if len(self.times) else clicks
+        times = np.where(is_empty, without, times)
+        times.flags.writeable = False
+        return times

@@ -178,8 +178,7 @@ def _write_users(
     folder: Path, users: IdEncoder, codes: Int32Array, selection: PartSelection
 ) -> Int32Array:
     """Write the users of the training part; return the index of the user of each session."""
-    train_users = codes[selection.train]
-    vocabulary, index = users.vocabulary(np.unique(train_users[train_users >= 0]))
+    vocabulary, index = users.vocabulary(_present(codes[selection.train], len(users)))
     vocabulary.save(folder / "users")
     # code -1, unknown, reads the last entry
     return np.append(index, np.int32(0))[codes]
@@ -189,8 +188,15 @@ def _write_values(
     folder: Path, number: int, codes: Int32Array, source: IdEncoder, selection: PartSelection
 ) -> Int32Array:
     """Write the values of a kept column that a part has; return the index of each session."""
-    present = np.unique(np.concatenate([codes[selection.train], codes[selection.test]]))
-    vocabulary, index = source.vocabulary(present[present >= 0])
+    read = np.concatenate([codes[selection.train], codes[selection.test]])
+    vocabulary, index = source.vocabulary(_present(read, len(source)))
     vocabulary.save(folder / "columns" / str(number))
     # code -1, no value, reads the last entry
     return np.append(index, np.int32(0))[codes]
+
+
+def _present(codes: Int32Array, n_codes: int) -> Int32Array:
+    """The distinct codes, ascending, without -1."""
+    is_present = np.zeros(n_codes + 1, dtype=np.bool_)
+    is_present[codes] = True  # code -1 writes the last entry
+    return np.flatnonzero(is_present[:-1]).astype(np.int32)

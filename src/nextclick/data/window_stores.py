@@ -16,7 +16,8 @@ from nextclick.core.file_digests import digest_files
 from nextclick.core.manifests import write_manifest
 from nextclick.core.sessions import MS_PER_DAY
 from nextclick.core.storage import atomic_folder, fingerprint
-from nextclick.data.click_counts import ClickCounts, remaining_lengths
+from nextclick.data.click_counts import ClickCounts
+from nextclick.data.click_passes import remaining_lengths
 from nextclick.data.filters import apply_filters
 from nextclick.data.options import FilterOptions
 from nextclick.data.session_table import SessionTable
