@@ -150,4 +150,4 @@ def test_neighbor_vectors_by_hand():
     table = ItemEmbedding(2, 1)
     table.weight.data.copy_(torch.tensor([[0.0], [1.0], [5.0]]))
     vectors = NeighborVectors(nearby, 0.5, torch.device("cpu"))
-    assert vectors(torch.tensor([[1, 0]]), table).tolist() == [[[2.5], [0.0]]]
+    assert vectors(torch.tensor([[1, 0]]), table).tolist() == [[[3.5], [0.0]]]

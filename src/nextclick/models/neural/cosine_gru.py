@@ -32,6 +32,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import nn
@@ -182,10 +183,10 @@ class CosineGRUEncoder(Encoder):
 
     def sums(self, items: Tensor) -> Tensor:
         """(…, D) item vectors before they are divided by their norms."""
-        rows: Tensor = self.items(items)
         if self.neighbors is None:
+            rows: Tensor = self.items(items)
             return rows
-        return rows + self.neighbors(items, self.items, self.step_items)
+        return self.neighbors(items, self.items, self.step_items)
 
     def related_items(self, items: Tensor) -> Tensor:
         """See `Encoder.related_items`; the neighbors."""
@@ -218,22 +219,29 @@ class CosineGRUEncoder(Encoder):
 
 
 class NeighborVectors:
-    """λ Σ_{j in N(i)} w_ij e_j, the part of the neighbors in an item vector."""
+    """e_i + λ Σ_{j in N(i)} w_ij e_j, the vectors of items with those of their neighbors.
+
+    An item is the first of its own neighbors, so that one sum has one gradient.
+    """
 
     def __init__(self, nearby: NearbyItems, weight: float, device: torch.device):
-        self.items = torch.from_numpy(nearby.items).to(device)  # (N + 1, K)
-        self.weights = torch.from_numpy(nearby.weights * weight).to(device)  # (N + 1, K)
+        own = np.arange(len(nearby.items), dtype=np.int32)[:, None]
+        items = np.append(own, nearby.items, axis=1)  # (N + 1, 1 + K)
+        own_weights = (own > 0).astype(np.float32)  # padding has none
+        weights = np.append(own_weights, nearby.weights * np.float32(weight), axis=1)
+        self.items = torch.from_numpy(items).to(device)
+        self.weights = torch.from_numpy(weights).to(device)
 
     def __call__(
         self, items: Tensor, table: ItemEmbedding, step_items: Tensor | None = None
     ) -> Tensor:
         """(…, D) weighted sums of rows of `table` for (…,) items; see `Encoder.step_items`."""
         flat = items.flatten() if step_items is None else step_items[items.flatten()]
-        neighbors = self.items[flat]  # (n, K)
+        neighbors = self.items[flat]  # (n, 1 + K)
         if step_items is not None:
             neighbors = torch.searchsorted(step_items, neighbors.long())
         if table.adds_features:
-            rows = table(neighbors.long()) * self.weights[flat][..., None]  # (n, K, D)
+            rows = table(neighbors.long()) * self.weights[flat][..., None]  # (n, 1 + K, D)
             sums: Tensor = rows.sum(1)
             return sums.view(*items.shape, -1)
         summed = neighbor_sums(table.weight, neighbors, self.weights[flat], sparse=table.sparse)
