@@ -6,7 +6,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # modules are compiled when they are first imported, which most never are
 PIP = bin/pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-spark nightly check static docs format clean
+.PHONY: demo test test-spark test-spark-small nightly check static docs format clean
 
 demo: .venv-demo/ready
 	@echo "Simulates a click log, trains and compares six models, and prints a recommendation."
@@ -22,6 +22,11 @@ test: .venv-test/ready
 # the tests of `prepare --engine spark`, which need Java 17 or later on the PATH
 test-spark: .venv-test/spark-ready
 	.venv-test/bin/python -m pytest --run-spark -m spark tests/data/spark
+
+# two of them: stores of equal bytes, written by the driver and by the workers
+test-spark-small: .venv-test/spark-ready
+	.venv-test/bin/python -m pytest --run-spark -m spark tests/data/spark \
+	  -k "sessions_with_equal_times or sessions_with_a_kept_column"
 
 # the slow tests; prints one line for each
 nightly: .venv-test/ready
