@@ -24,7 +24,8 @@ test sessions, their times and users. Latency counts from the scheduled time. Th
 half from 50 per second until half of the answers exceed --target-ms; a rate whose p99 exceeds it is
 measured a second time. The table has the highest rate whose p99, and whose median, is below the
 target. Memory is that of the process when ready and after the load. Startup time counts from the
-start of the process, with compiled kernels in their cache.
+start of the process, with compiled kernels in their cache. The share of a core is what the server
+computes at the highest rate whose p99 is below the target, the warm-up included.
 
 FOLDER stores finished parts (stores, artifacts, a JSON file per row); rerun the same command to
 resume.
@@ -36,6 +37,7 @@ import argparse
 import os
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +46,7 @@ from cache_keys import artifact_key
 from nextclick.data.store import Store
 from nextclick.experiments.run_cache import RunCache
 from open_loop import Load, measure
-from server_process import machine, running, serve_command
+from server_process import Running, machine, running, serve_command
 from store_sessions import sessions_of_store, workload
 
 if TYPE_CHECKING:
@@ -99,7 +101,7 @@ def artifact_of(model: str, store: Store, cache: RunCache, events: int) -> Path:
 
 
 def climbed(
-    url: str, requests: Callable[[float], Iterator[Request]], options: argparse.Namespace
+    server: Running, requests: Callable[[float], Iterator[Request]], options: argparse.Namespace
 ) -> list[dict[str, Any]]:
     """The curve: rates that grow until half of the answers come later than the target.
 
@@ -112,12 +114,18 @@ def climbed(
     while rate <= FASTEST:
         tries: list[dict[str, Any]] = []
         while len(tries) < 2 and not (tries and tries[-1]["meets_target"]):
-            result = measure(url, requests(rate), rate, load)
-            tries.append(result.to_json() | {"meets_target": result.meets(target)})
+            began, used = time.perf_counter(), server.processor_seconds()
+            result = measure(server.url, requests(rate), rate, load)
+            used = (server.processor_seconds() - used) / (time.perf_counter() - began)
+            met = {"meets_target": result.meets(target), "processor": used}
+            tries.append(result.to_json() | met)
             at = result.latency_ms
             shown = f"p50 {at['p50']:.2f} p99 {at['p99']:.2f} ms" if at else "no answer"
             late = ", generator late" if result.generator_was_late else ""
-            print(f"  {rate:,.0f}/s: {shown}, {result.failed} failed{late}", file=sys.stderr)
+            print(
+                f"  {rate:,.0f}/s: {shown}, {used:.0%} of a core, {result.failed} failed{late}",
+                file=sys.stderr,
+            )
         curve.append(min(tries, key=lambda one: (one["failed"], _ms(one, "p99"))))
         if min(_ms(one, "p50") for one in tries) > target:
             break
@@ -143,7 +151,7 @@ def measured(
         os.sched_setaffinity(0, {options.client_core})
         found: dict[str, Any] = {"ready_s": process.seconds, "memory_ready": process.memory()}
         requests = workload(mode, sessions_of_store(store))
-        found["curve"] = climbed(process.url, requests, options)
+        found["curve"] = climbed(process, requests, options)
         found["memory_loaded"] = process.memory()
     return found
 
@@ -170,7 +178,7 @@ def cached_row(
 ) -> dict[str, Any]:
     """A row of the table, measured unless the cache has the same measurement."""
     command, mode = sides(model, artifact, [name])[name]
-    shared = {"model": model, "items": len(store.items), "server": name}
+    shared = {"model": model, "items": len(store.items), "server": name, "measures": "share"}
     inputs = shared | {
         "artifact": artifact_key(artifact), "data_fingerprint": store.fingerprint,
         "machine": machine(), "seconds": options.seconds, "target_ms": options.target_ms,
@@ -192,6 +200,7 @@ def row(told: dict[str, Any], target_ms: float) -> str:
     shown = [
         told["model"], f"{told['items']:,}", told["server"],
         *(f"{one['rate']:,.0f}" if one else "none" for one in rates),
+        f"{rates[0]['processor']:.0%}" if rates[0] else "",
         f"{_ms(curve[0], 'p50'):.2f}, {_ms(curve[0], 'p99'):.2f}",
         f"{told['ready_s']:.1f}", f"{told['memory_ready']['rss']:,.0f}",
         f"{told['memory_loaded']['rss']:,.0f}", f"{told['memory_loaded']['pss']:,.0f}",
@@ -261,8 +270,8 @@ def main() -> None:
     columns = (
         "model", "items", "server", f"requests/s with p99 < {options.target_ms:g} ms",
         f"p50 < {options.target_ms:g} ms", f"p99 < {LOOSE_MS:g} ms",
-        f"p50, p99 in ms at {SLOWEST:g}/s", "ready after, s", "RSS MiB", "after load",
-        "PSS",
+        "share of a core at the first", f"p50, p99 in ms at {SLOWEST:g}/s", "ready after, s",
+        "RSS MiB", "after load", "PSS",
     )  # fmt: skip
     print(f"\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|", flush=True)
     for n_items in options.items:

@@ -49,6 +49,11 @@ class Running:
         """MiB of the process: resident, and its share of what it shares with others."""
         return memory(self.process.pid)
 
+    def processor_seconds(self) -> float:
+        """Seconds that the process has computed."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # user and system
+
 
 def memory(pid: int) -> dict[str, float]:
     """MiB of a process: `rss` resident, and `pss`, its share of what it shares with others."""
