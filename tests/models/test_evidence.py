@@ -81,7 +81,7 @@ def last_prefix(encoder, items):
 def sr_gnn(encoder, items, weights):
     graph = last_prefix(encoder, items)
     states = encoder.network(encoder.items(items).flatten(0, 1), graph)
-    session = weights @ states[graph.clicks]
+    session = weights @ states[graph.clicks.states]
     last = states[graph.last[0]]
     return (
         session
@@ -93,7 +93,7 @@ def sr_gnn(encoder, items, weights):
 def tasrec(encoder, items, weights):
     graphs = last_prefix(encoder, items)
     graph, states = graphs.session, encoder.states(items, graphs)
-    return encoder.output(torch.cat([weights @ states[graph.clicks], states[graph.last[0]]]))
+    return encoder.output(torch.cat([weights @ states[graph.clicks.states], states[graph.last[0]]]))
 
 
 def lessr(encoder, items, weights):
