@@ -42,3 +42,8 @@ def test_a_loop_finds_the_same(passes):
         mask = keep.copy()
         passes.drop_sessions(mask, offsets, some)
         assert mask.tolist() == (keep & ~np.repeat(some, np.diff(offsets))).tolist()
+
+
+def test_long_logs_have_the_compiled_passes():
+    assert click_passes.passes_for(999_999) is click_passes
+    assert click_passes.passes_for(1_000_000) is click_kernels

@@ -1,16 +1,28 @@
 """Passes over the clicks of sessions with a mask: counts by session and by item, and drops.
 
-`click_kernels` has the same functions, compiled, for long logs.
+`click_kernels` has the same functions, compiled and without temporary arrays; `passes_for` chooses.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from nextclick.core.types import BoolArray, Int32Array, Int64Array
+
+_COMPILED_CLICKS = 1_000_000  # above which the compiled passes repay the import of numba
+
+
+def passes_for(n_clicks: int) -> Any:
+    """The module whose functions suit a log of so many clicks: this one or `click_kernels`."""
+    if n_clicks < _COMPILED_CLICKS:
+        return sys.modules[__name__]
+    from nextclick.data import click_kernels  # imports numba
+
+    return click_kernels
 
 
 def remaining_lengths(keep: BoolArray, offsets: Int64Array) -> Int64Array:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nextclick.data import click_passes
+from nextclick.data.click_passes import passes_for
 from nextclick.data.part_writer import write_in_folder
 from nextclick.data.repeated_sessions import count_repeated_sessions
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from nextclick.core.remote_upload import OutputFolder
     from nextclick.core.types import BoolArray, Int32Array, Int64Array
     from nextclick.data.part_writer import PartArrays, WrittenPart
-
-_COMPILED_CLICKS = 1_000_000  # above which the compiled passes repay the import of numba
 
 
 @dataclass(slots=True)
@@ -153,11 +151,7 @@ class SessionTable:
     @property
     def _passes(self) -> Any:
         """The module that counts and drops clicks."""
-        if len(self.items) < _COMPILED_CLICKS:
-            return click_passes
-        from nextclick.data import click_kernels  # imports numba
-
-        return click_kernels
+        return passes_for(len(self.items))
 
     def _times_at(self, clicks: Int64Array, without: int) -> Int64Array:
         """(S,) the times of a click (S,) of each session; `without` for one without clicks."""

@@ -17,7 +17,7 @@ from nextclick.core.manifests import write_manifest
 from nextclick.core.sessions import MS_PER_DAY
 from nextclick.core.storage import atomic_folder, fingerprint
 from nextclick.data.click_counts import ClickCounts
-from nextclick.data.click_passes import remaining_lengths
+from nextclick.data.click_passes import passes_for
 from nextclick.data.filters import apply_filters
 from nextclick.data.options import FilterOptions
 from nextclick.data.session_table import SessionTable
@@ -239,7 +239,7 @@ def keep_clicks(sessions: Sessions, keep: BoolArray, *, min_length: int) -> Sess
         keep: (E,) bool, False for clicks that are dropped.
         min_length: minimum number of clicks of a session.
     """
-    lengths = remaining_lengths(keep, sessions.offsets)
+    lengths = passes_for(len(keep)).remaining_lengths(keep, sessions.offsets)
     alive = lengths >= min_length
     keep = keep & np.repeat(alive, sessions.lengths())
     offsets = np.zeros(int(alive.sum()) + 1, dtype=np.int64)
