@@ -64,6 +64,7 @@ FURTHER_CASES = {
 SERVED_CASES = {
     "asars attention-repeat": ("asars", _ASARS | {"history": "attention-repeat", "cell": "gru"}),
     "asars attention": ("asars", _ASARS | {"history": "attention", "variant": "time_cat"}),
+    "asars one session": ("asars", _ASARS | {"history": "attention", "history_sessions": 1}),
     "asars dwell": (
         "asars",
         _ASARS | {"history": "repeat", "history_dwell": True, "history_deviation": True},

@@ -44,18 +44,19 @@ def history_arrays(history: SessionHistory) -> dict[str, AnyArray]:
 
 
 def one_row_arrays(history: SessionHistory) -> dict[str, AnyArray]:
-    """The arrays of a history of one row, with one more session and one more pair.
+    """The arrays of a history of one row, with one more session, slot and pair, the last ones.
 
-    No slot refers to the session, and the pair is that of item 0, so that each array of a graph has
-    an element. They are the last ones.
+    The slot is empty, none refers to the session, and the pair is that of item 0. An exported graph
+    needs an element of each array, and an example with two of each.
     """
     of_session = {"items": 0, "starts": len(history.items), "ages": 0, "gaps": 0, "lengths": 1}
     of_pair = dict.fromkeys(("pair_items", "pair_counts", "pair_ages", "pair_dwells"), 0)
     more = of_session | of_pair
-    return {
+    arrays = {
         name: np.append(array, more[name]) if name in more else array
         for name, array in history_arrays(history).items()
     }
+    return arrays | {"slots": np.append(arrays["slots"], [[0]], axis=1)}
 
 
 def deviations_of(history: SessionHistory) -> Float32Array:
